@@ -1,0 +1,50 @@
+//! A definition that threads share, and the plan that a forked child may read.
+
+use super::Definition;
+use crate::child::Plan;
+use crate::error::{Error, Result};
+use crate::sys::cell::Cell;
+use crate::sys::fork;
+use parking_lot::{Mutex, MutexGuard};
+
+/// A guest as the library's callers hold it.
+#[derive(Debug)]
+pub struct Domain {
+    generation: u64,
+    definition: Mutex<Definition>,
+    plan: Cell<Plan>,
+}
+
+impl Domain {
+    /// A handle for a definition.
+    pub fn new(definition: Definition) -> Self {
+        Self {
+            generation: fork::generation(),
+            definition: Mutex::new(definition),
+            plan: Cell::default(),
+        }
+    }
+
+    /// The definition, for as long as the guard lives; `EDEADLK` in a forked child, where the lock may
+    /// be held by a thread that does not exist there.
+    pub fn lock(&self) -> Result<MutexGuard<'_, Definition>> {
+        same_process(self.generation, "domain")?;
+        Ok(self.definition.lock())
+    }
+
+    /// The child's plan.
+    pub fn plan(&self) -> &Cell<Plan> {
+        &self.plan
+    }
+}
+
+/// `EDEADLK` when a handle is used in another process than the one that made it.
+pub fn same_process(generation: u64, what: &str) -> Result<()> {
+    if generation == fork::generation() {
+        return Ok(());
+    }
+    Err(Error::new(
+        libc::EDEADLK,
+        format!("this {what} was made before fork: in the child only svirt_domain_set_security_process_label may be called"),
+    ))
+}

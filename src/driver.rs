@@ -1,0 +1,121 @@
+//! What every security driver can do, in libvirt's vocabulary.
+//!
+//! A driver turns a domain into labels and a resource into a [`Decision`], which is plain data. It never
+//! touches another driver, a file's label, C types or XML.
+
+pub mod dac;
+pub mod none;
+pub mod selinux;
+
+use crate::child::Step;
+use crate::domain::{Definition, Resource, Seclabel, Uuid};
+use crate::error::Result;
+use crate::image::Label;
+use std::path::Path;
+
+/// What gen made or reserve found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Labels {
+    /// The label of the guest's process; `None` when it is not confined by this model.
+    pub label: Option<String>,
+    /// The label of the guest's private images.
+    pub image_label: Option<String>,
+}
+
+/// The live label of a process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProcessLabel {
+    /// As the model writes it; empty when the model gives processes none.
+    pub label: String,
+    /// Whether the kernel enforces it now.
+    pub enforcing: bool,
+}
+
+/// What a driver wants for one resource.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// It keeps what it has.
+    Leave,
+    /// It gets this label until its last holder lets go.
+    Set(Label),
+}
+
+/// One security model.
+pub trait Driver: Send + Sync {
+    /// The model's name, as in `<seclabel model='…'>`.
+    fn model(&self) -> &'static str;
+
+    /// The domain of interpretation; libvirt uses "0" throughout.
+    fn doi(&self) -> &'static str {
+        "0"
+    }
+
+    /// What a guest of this type gets before anything of its own is put in.
+    fn base_label(&self, virt_type: &str) -> Option<String>;
+
+    /// Makes the domain's labels and takes what must be unique about them; the domain's seclabel tells
+    /// dynamic from static and none.
+    fn gen_security_label(&self, domain: &Definition, seclabel: &Seclabel) -> Result<Labels>;
+
+    /// Takes what is unique about labels that the domain already has, so that nobody else gets it.
+    fn reserve_security_label(&self, domain: &Definition, labels: &Labels) -> Result<()>;
+
+    /// Whether the domain has taken something.
+    fn has_security_label(&self, domain: Uuid) -> bool {
+        let _ = domain;
+        false
+    }
+
+    /// Everything that the domain has taken may be used again; with nothing taken it is success.
+    fn release_security_label(&self, domain: Uuid) -> Result<()>;
+
+    /// Whether the labels that the caller gave are ones that this host can apply.
+    fn verify_security_label(&self, domain: &Definition, seclabel: &Seclabel) -> Result<()>;
+
+    /// The live label of a process.
+    fn get_security_process_label(&self, pid: libc::pid_t) -> Result<ProcessLabel>;
+
+    /// The image label that goes with a process label.
+    fn image_label_of(&self, domain: &Definition, label: &str) -> Result<Option<String>>;
+
+    /// A label as [`Driver::get_security_process_label`] writes it.
+    fn process_label_of(&self, label: &str) -> Result<String> {
+        Ok(label.to_owned())
+    }
+
+    /// What the child must do to get its label; nothing for a guest that is not confined.
+    fn set_security_process_label(&self, label: &str) -> Result<Option<Step>>;
+
+    /// Which label a resource gets. `primary`: this driver speaks for seclabels without a model.
+    fn resource_label(
+        &self,
+        domain: &Definition,
+        seclabel: &Seclabel,
+        resource: &Resource,
+        primary: bool,
+    ) -> Result<Decision>;
+
+    /// Whether a file may keep its label when putting another one on fails with this errno.
+    fn tolerates(&self, errno: i32) -> bool {
+        let _ = errno;
+        false
+    }
+
+    /// What a file without a remembered label gets when it is given back.
+    fn default_label(&self, path: &Path, mode: u32) -> Option<Label>;
+
+    /// What a file system mounted for the guest needs among its options.
+    fn mount_options(&self, seclabel: &Seclabel) -> String {
+        let _ = seclabel;
+        String::new()
+    }
+}
+
+/// A device's own seclabel of a model: `Some(None)` leaves the device alone.
+pub fn device_label<'a>(resource: &'a Resource, model: &str, primary: bool) -> Option<Option<&'a str>> {
+    resource
+        .seclabels
+        .iter()
+        .find(|own| own.model.as_deref().map_or(primary, |named| named == model))
+        .map(|own| own.label.as_deref())
+}

@@ -1,0 +1,91 @@
+//! Labelled images: who holds which, what they were, and the one place that changes a label on a file.
+//!
+//! The table is one for the whole process and knows models only as names. A file's first holder makes it
+//! remembered and labelled; the next ones with the same label only add to the count; the last one to let
+//! go gives the remembered label back. See `docs/remembering.md` for what stands on disk.
+
+mod acl;
+mod apply;
+mod durable;
+mod table;
+
+pub use apply::{adopt, restore, restore_all, set};
+pub use table::{Info, list};
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// A label as a model puts it on a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Label {
+    /// An SELinux context in `security.selinux`.
+    Context(Box<str>),
+    /// Owner and group.
+    Owner(u32, u32),
+    /// The file keeps its owner; this user gets an entry in its access control list.
+    Grant {
+        /// Who may use it.
+        uid: u32,
+        /// Whether for writing too.
+        write: bool,
+    },
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Context(context) => f.write_str(context),
+            Self::Owner(uid, gid) => write!(f, "+{uid}:+{gid}"),
+            Self::Grant { uid, write } => write!(f, "u:{uid}:r{}-", if *write { 'w' } else { '-' }),
+        }
+    }
+}
+
+/// Why a remembered label could not be read.
+#[derive(Debug)]
+pub struct NotALabel;
+
+impl FromStr for Label {
+    type Err = NotALabel;
+
+    /// Reads what [`fmt::Display`] writes.
+    fn from_str(text: &str) -> Result<Self, NotALabel> {
+        let id = |text: &str| text.strip_prefix('+')?.parse().ok();
+        if let Some((uid, gid)) = text.split_once(':').and_then(|(u, g)| Some((id(u)?, id(g)?))) {
+            return Ok(Self::Owner(uid, gid));
+        }
+        if let Some((uid, bits)) = text.strip_prefix("u:").and_then(|rest| rest.split_once(':')) {
+            let uid = uid.parse().map_err(|_| NotALabel)?;
+            return Ok(Self::Grant { uid, write: bits == "rw-" });
+        }
+        if text.is_empty() || text.contains(char::is_control) {
+            return Err(NotALabel);
+        }
+        Ok(Self::Context(text.into()))
+    }
+}
+
+/// One label for one file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// The file.
+    pub path: PathBuf,
+    /// Whose label it is.
+    pub model: &'static str,
+    /// The label.
+    pub label: Label,
+    /// The file may be missing, or be a directory: then nothing is done.
+    pub optional: bool,
+}
+
+/// What a caller decides about applying steps.
+pub struct Settings<'a> {
+    /// Originals and counts are kept in `trusted.*` attributes.
+    pub durable: bool,
+    /// Whether a model lives with this errno from putting its label on; then the file is left alone.
+    pub tolerates: &'a (dyn Fn(&'static str, i32) -> bool + 'a),
+}
+
+#[cfg(test)]
+mod tests;

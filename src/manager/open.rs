@@ -1,0 +1,101 @@
+//! Opening a stack of drivers.
+
+use super::Manager;
+use crate::driver::dac::{self, Dac};
+use crate::driver::none::NoneDriver;
+use crate::driver::selinux::{self, Selinux};
+use crate::driver::Driver;
+use crate::error::{Error, Result};
+use crate::log::info;
+use crate::options::Options;
+use crate::reservation::Registry;
+use crate::sys::{fork, process};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+pub(super) fn open(drivers: Option<&str>, options: &Options) -> Result<Manager> {
+    let (uid, _) = process::effective_ids();
+    let names = match drivers {
+        Some(list) => list.split(',').map(str::trim).map(str::to_owned).collect(),
+        None => enforced(options)?,
+    };
+    for (at, name) in names.iter().enumerate() {
+        match name.as_str() {
+            "selinux" | "dac" | "none" => {}
+            "apparmor" | "landlock" => {
+                return Err(Error::unsupported(format!("driver {name} is not in this version; use selinux, dac or none")));
+            }
+            _ => return Err(Error::invalid(format!("driver {name:?} is unknown; known are selinux, apparmor, landlock, dac, none"))),
+        }
+        if names[..at].contains(name) {
+            return Err(Error::invalid(format!("driver {name} stands in the list twice")));
+        }
+    }
+    let owner = options.get("owner").map_or_else(process::executable_name, str::to_owned);
+    let owner = owner.bytes().fold(0x811c_9dc5_u32, |d, b| (d ^ u32::from(b)).wrapping_mul(0x0100_0193));
+    let privileged = process::has_capability(process::CAP_SYS_ADMIN);
+    let durable = match options.get("remember") {
+        Some("xattr") if !privileged => {
+            return Err(Error::new(libc::EPERM, "option remember=xattr needs CAP_SYS_ADMIN; use remember=ledger"));
+        }
+        Some(how) => how == "xattr",
+        None => privileged,
+    };
+    let mut opened: Vec<Box<dyn Driver>> = Vec::with_capacity(names.len());
+    for name in &names {
+        opened.push(match name.as_str() {
+            "selinux" => {
+                let config = selinux::Config {
+                    range: options.get("mcs.range"),
+                    root: options.get("selinux.root").map(Path::new),
+                    owner,
+                };
+                // Asked first, so that a host without SELinux gets that answer and no other.
+                if !Selinux::is_enabled() {
+                    return Err(Error::unsupported("driver selinux: this kernel does not run SELinux (boot with security=selinux, or use another driver)"));
+                }
+                Box::new(Selinux::open(&config, Registry::open(&options.runtime_dir(uid)?)?)?)
+            }
+            "dac" => {
+                let config = dac::Config {
+                    user: options.get("dac.user"),
+                    group: options.get("dac.group"),
+                    range: options.get("dac.uid_range").map(str::parse).transpose()?,
+                    dynamic_ownership: options.flag("dac.dynamic_ownership", true),
+                    owner,
+                };
+                Box::new(Dac::open(&config, Registry::open(&options.runtime_dir(uid)?)?)?)
+            }
+            _ => Box::new(NoneDriver),
+        });
+    }
+    Ok(Manager {
+        id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+        generation: fork::generation(),
+        drivers: opened,
+        owner,
+        default_confined: options.flag("default_confined", true),
+        require_confined: options.flag("require_confined", false),
+        durable,
+    })
+}
+
+/// What this host really enforces.
+fn enforced(options: &Options) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    if Selinux::is_enabled() {
+        names.push("selinux".to_owned());
+    }
+    if options.get("dac.user").or(options.get("dac.uid_range")).is_some() {
+        names.push("dac".to_owned());
+    }
+    if names.is_empty() {
+        return Err(Error::unsupported(
+            "no driver for this host: its kernel does not run SELinux, apparmor and landlock are not in this version, and neither dac.user nor dac.uid_range is set",
+        ));
+    }
+    info!("drivers of this host: {}", names.join(","));
+    Ok(names)
+}

@@ -1,0 +1,303 @@
+//! What only one domain of the host may have at a time: category pairs and uids.
+//!
+//! Taken keys stay taken when the process that took them is killed: they end with release, with
+//! reconcile, or with the host (the log lives on a file system that is empty after boot).
+
+mod log;
+mod pool;
+
+use crate::domain::Uuid;
+use crate::error::{Error, Result};
+use crate::sys;
+use crate::sys::fork::PerProcess;
+use log::{Log, Record};
+use parking_lot::Mutex;
+use pool::Pool;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Something that can be taken; the top byte is its [`Class`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key(u64);
+
+/// What a key is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Class {
+    /// A level of SELinux: a pair of categories, or the digest of another set.
+    Level = 1,
+    /// A user of DAC.
+    Uid = 2,
+}
+
+impl Key {
+    /// A key of a class; `value` uses the low 56 bits.
+    pub fn new(class: Class, value: u64) -> Self {
+        Self((class as u64) << 56 | value & (u64::MAX >> 8))
+    }
+
+    /// The value given to [`Key::new`].
+    pub fn value(self) -> u64 {
+        self.0 & (u64::MAX >> 8)
+    }
+
+    fn is(self, class: Class) -> bool {
+        self.0 >> 56 == class as u64
+    }
+}
+
+/// Who takes: a domain of one daemon. Two daemons never give each other's domains back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Holder {
+    /// A digest of the manager's `owner` option.
+    pub owner: u32,
+    /// The domain.
+    pub uuid: Uuid,
+}
+
+/// A finite set of keys out of which unused ones are drawn.
+pub trait Universe: Send + Sync {
+    /// The same for universes that are the same.
+    fn name(&self) -> String;
+    /// How many keys there are.
+    fn size(&self) -> u32;
+    /// The key with a number below the size.
+    fn key(&self, number: u32) -> Key;
+    /// The number of a key, when the key belongs here.
+    fn number(&self, key: Key) -> Option<u32>;
+}
+
+/// The reservations of one runtime directory, shared by all managers of the process.
+pub struct Registry {
+    state: Mutex<State>,
+}
+
+/// A universe that a registry draws from.
+#[derive(Debug, Clone, Copy)]
+pub struct Range(usize);
+
+static REGISTRIES: PerProcess<Mutex<HashMap<PathBuf, Arc<Registry>>>> = PerProcess::new();
+
+impl Registry {
+    /// The registry of a runtime directory, which is made when it is missing.
+    pub fn open(directory: &Path) -> Result<Arc<Self>> {
+        let mut all = REGISTRIES.get().lock();
+        if let Some(registry) = all.get(directory) {
+            return Ok(registry.clone());
+        }
+        let mut state = State { log: Log::open(directory)?, book: Book::default(), random: Random::default() };
+        state.catch_up()?;
+        let registry = Arc::new(Self { state: Mutex::new(state) });
+        all.insert(directory.to_owned(), registry.clone());
+        Ok(registry)
+    }
+
+    /// Makes a universe one to draw from; managers that want the same one share it.
+    pub fn add_range(&self, universe: Arc<dyn Universe>) -> Range {
+        let book = &mut self.state.lock().book;
+        let known = book.ranges.iter().position(|(other, _)| other.name() == universe.name());
+        if let Some(at) = known {
+            return Range(at);
+        }
+        let mut pool = Pool::new(universe.size());
+        book.holders.keys().filter_map(|key| universe.number(*key)).for_each(|n| pool.take(n));
+        book.ranges.push((universe, pool));
+        Range(book.ranges.len() - 1)
+    }
+
+    /// Draws an unused key for a domain; one that the domain already has in this range is given again.
+    /// `None` when all are taken.
+    pub fn take_any(&self, range: Range, holder: Holder) -> Result<Option<Key>> {
+        let state = &mut *self.state.lock();
+        if let Some(key) = state.book.held_in(range, holder).next() {
+            return Ok(Some(key));
+        }
+        loop {
+            let Some(key) = state.draw(range)? else { return Ok(None) };
+            state.append(Record::Take(key, holder))?;
+            // Another process may have been first, with this key or with this domain.
+            let mut held = state.book.held_in(range, holder);
+            let (first, second) = (held.next(), held.next());
+            drop(held);
+            if second.is_some() {
+                state.append(Record::Give(key, holder))?;
+            }
+            if first.is_some() {
+                return Ok(first);
+            }
+        }
+    }
+
+    /// Takes one certain key; `EEXIST` when another domain has it. `what` names it in the message.
+    pub fn take(&self, key: Key, holder: Holder, what: &str) -> Result<()> {
+        let state = &mut *self.state.lock();
+        state.catch_up()?;
+        loop {
+            match state.book.holders.get(&key) {
+                Some(other) if *other == holder => return Ok(()),
+                Some(other) => {
+                    return Err(Error::new(
+                        libc::EEXIST,
+                        format!("{what} is already held by domain {}", other.uuid),
+                    ));
+                }
+                None => state.append(Record::Take(key, holder))?,
+            }
+        }
+    }
+
+    /// Whether a domain is known to have a key of a class.
+    pub fn holds(&self, class: Class, holder: Holder) -> bool {
+        self.state.lock().book.first(holder, class).is_some()
+    }
+
+    /// Gives back all keys of a class that a domain has.
+    pub fn release(&self, class: Class, holder: Holder) -> Result<()> {
+        let state = &mut *self.state.lock();
+        if state.book.first(holder, class).is_none() {
+            state.catch_up()?;
+        }
+        while let Some(key) = state.book.first(holder, class) {
+            state.append(Record::Give(key, holder))?;
+        }
+        Ok(())
+    }
+}
+
+struct State {
+    log: Log,
+    book: Book,
+    random: Random,
+}
+
+impl State {
+    fn append(&mut self, record: Record) -> Result<()> {
+        if self.log.append(record)? {
+            self.book.apply(record);
+        } else {
+            self.catch_up()?;
+        }
+        // A quarter of the log is enough to say what is held: start it anew.
+        if self.log.length() > (64 << 10) + (self.book.holders.len() * 4 * log::RECORD) as u64 {
+            if self.log.append(Record::Close)? { self.follow()? } else { self.catch_up()? }
+        }
+        Ok(())
+    }
+
+    fn catch_up(&mut self) -> Result<()> {
+        while self.log.read(|record| self.book.apply(record))? {
+            self.follow()?;
+        }
+        Ok(())
+    }
+
+    fn follow(&mut self) -> Result<()> {
+        self.log.follow(self.book.holders.iter().map(|(key, holder)| (*key, *holder)))?;
+        self.book.clear();
+        self.catch_up()
+    }
+
+    fn draw(&mut self, range: Range) -> Result<Option<Key>> {
+        if self.book.ranges[range.0].1.free() == 0 {
+            self.catch_up()?;
+        }
+        let (universe, pool) = &self.book.ranges[range.0];
+        let mut failed = None;
+        let number = pool.choose(|count| self.random.below(count).unwrap_or_else(|e| {
+            failed = Some(e);
+            0
+        }));
+        match failed {
+            Some(error) => Err(error),
+            None => Ok(number.map(|number| universe.key(number))),
+        }
+    }
+}
+
+/// Who holds what, as replayed from the log.
+#[derive(Default)]
+struct Book {
+    holders: HashMap<Key, Holder>,
+    by_holder: HashMap<Holder, Vec<Key>>,
+    ranges: Vec<(Arc<dyn Universe>, Pool)>,
+}
+
+impl Book {
+    fn apply(&mut self, record: Record) {
+        match record {
+            Record::Take(key, holder) if !self.holders.contains_key(&key) => {
+                self.holders.insert(key, holder);
+                self.by_holder.entry(holder).or_default().push(key);
+                self.each_pool(key, Pool::take);
+            }
+            Record::Give(key, holder) if self.holders.get(&key) == Some(&holder) => {
+                self.holders.remove(&key);
+                if let Some(keys) = self.by_holder.get_mut(&holder) {
+                    keys.retain(|held| *held != key);
+                    if keys.is_empty() {
+                        self.by_holder.remove(&holder);
+                    }
+                }
+                self.each_pool(key, Pool::give);
+            }
+            _ => {}
+        }
+    }
+
+    fn clear(&mut self) {
+        self.by_holder.clear();
+        for (key, _) in std::mem::take(&mut self.holders) {
+            self.each_pool(key, Pool::give);
+        }
+    }
+
+    fn each_pool(&mut self, key: Key, change: impl Fn(&mut Pool, u32)) {
+        for (universe, pool) in &mut self.ranges {
+            if let Some(number) = universe.number(key) {
+                change(pool, number);
+            }
+        }
+    }
+
+    fn keys(&self, holder: Holder) -> impl Iterator<Item = Key> + '_ {
+        self.by_holder.get(&holder).into_iter().flatten().copied()
+    }
+
+    fn first(&self, holder: Holder, class: Class) -> Option<Key> {
+        self.keys(holder).find(|key| key.is(class))
+    }
+
+    fn held_in(&self, range: Range, holder: Holder) -> impl Iterator<Item = Key> + '_ {
+        let universe = &self.ranges[range.0].0;
+        self.keys(holder).filter(|key| universe.number(*key).is_some())
+    }
+}
+
+/// Numbers from the kernel, fetched a few at a time.
+#[derive(Default)]
+struct Random {
+    bytes: Vec<[u8; 8]>,
+}
+
+impl Random {
+    /// A uniform number below `count`, which is not zero.
+    fn below(&mut self, count: u32) -> Result<u32> {
+        let count = u64::from(count);
+        loop {
+            let Some(bytes) = self.bytes.pop() else {
+                self.bytes.resize(64, [0; 8]);
+                sys::random(self.bytes.as_flattened_mut()).map_err(|e| Error::os("no random numbers", &e))?;
+                continue;
+            };
+            let number = u64::from_ne_bytes(bytes);
+            // The last, incomplete round of numbers would favour the small ones.
+            if number < u64::MAX - u64::MAX % count {
+                return Ok((number % count) as u32);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

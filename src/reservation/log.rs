@@ -1,0 +1,229 @@
+//! The file through which the processes of a host agree on who holds what.
+//!
+//! It is a log of 32-byte records. The kernel appends whole records one after the other, and every
+//! process replays the same records in the same order, so all come to the same state without a lock:
+//! whoever's record comes first has the key. A record never crosses a page, so a full file system or a
+//! kill leaves it whole or absent. When the log has grown, a `Close` record ends it; what follows it is
+//! void, and the state at that point is carried over to a new file.
+
+use super::{Holder, Key};
+use crate::domain::Uuid;
+use crate::error::{Error, Result};
+use crate::log::warning;
+use crate::sys::lock;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+pub const RECORD: usize = 32;
+const HEADER: [u8; RECORD] = *b"svirt reservations, format 1   \n";
+
+/// What happened to a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Record {
+    /// The holder wants the key; it has it when nobody had it before.
+    Take(Key, Holder),
+    /// The holder no longer needs the key.
+    Give(Key, Holder),
+    /// The log goes on in a new file.
+    Close,
+}
+
+impl Record {
+    fn encode(self) -> [u8; RECORD] {
+        let (op, key, holder) = match self {
+            Self::Take(key, holder) => (1, key, holder),
+            Self::Give(key, holder) => (2, key, holder),
+            Self::Close => (3, Key(0), Holder { owner: 0, uuid: Uuid([0; 16]) }),
+        };
+        let mut bytes = [0; RECORD];
+        bytes[0] = op;
+        bytes[4..8].copy_from_slice(&holder.owner.to_le_bytes());
+        bytes[8..16].copy_from_slice(&key.0.to_le_bytes());
+        bytes[16..].copy_from_slice(&holder.uuid.0);
+        let sum = checksum(&bytes);
+        bytes[2..4].copy_from_slice(&sum.to_le_bytes());
+        bytes
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut copy: [u8; RECORD] = bytes.try_into().ok()?;
+        let sum = u16::from_le_bytes([copy[2], copy[3]]);
+        (copy[2], copy[3]) = (0, 0);
+        if sum != checksum(&copy) {
+            return None;
+        }
+        let owner = u32::from_le_bytes(copy[4..8].try_into().ok()?);
+        let key = Key(u64::from_le_bytes(copy[8..16].try_into().ok()?));
+        let holder = Holder { owner, uuid: Uuid(copy[16..].try_into().ok()?) };
+        match copy[0] {
+            1 => Some(Self::Take(key, holder)),
+            2 => Some(Self::Give(key, holder)),
+            3 => Some(Self::Close),
+            _ => None,
+        }
+    }
+}
+
+/// FNV-1a, folded: finds rubbish, not an attacker; only this user may write the file.
+fn checksum(bytes: &[u8; RECORD]) -> u16 {
+    let sum = bytes.iter().fold(0x811c_9dc5_u32, |sum, b| (sum ^ u32::from(*b)).wrapping_mul(0x0100_0193));
+    (sum ^ sum >> 16) as u16
+}
+
+/// The open log, and how far it has been read.
+#[derive(Debug)]
+pub struct Log {
+    path: PathBuf,
+    file: File,
+    seen: u64,
+}
+
+impl Log {
+    /// Opens, and where needed creates, the log of a runtime directory.
+    pub fn open(directory: &Path) -> Result<Self> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
+            .map_err(|e| Error::at(directory, "cannot make the runtime directory (option runtime_dir)", &e))?;
+        let path = directory.join("reservations");
+        let file = Self::open_file(&path).map_err(|e| Error::at(&path, "cannot open the reservations", &e))?;
+        Ok(Self { path, file, seen: RECORD as u64 })
+    }
+
+    fn open_file(path: &Path) -> io::Result<File> {
+        loop {
+            let file = OpenOptions::new()
+                .read(true)
+                .append(true)
+                .create(true)
+                .mode(0o600)
+                .custom_flags(libc::O_NOFOLLOW)
+                .open(path)?;
+            lock::lock(&file, 0)?;
+            if !is_at(&file, path)? {
+                continue;
+            }
+            let length = file.metadata()?.len();
+            let mut header = [0; RECORD];
+            if length >= RECORD as u64 {
+                file.read_exact_at(&mut header, 0)?;
+            }
+            if length == 0 {
+                (&file).write_all(&HEADER)?;
+            } else if header != HEADER {
+                let aside = path.with_extension("foreign");
+                warning!("{}: not a reservations file; moved to {}", path.display(), aside.display());
+                fs::rename(path, aside)?;
+                continue;
+            } else if length % RECORD as u64 != 0 {
+                file.set_len(length - length % RECORD as u64)?;
+            }
+            lock::unlock(&file, 0)?;
+            return Ok(file);
+        }
+    }
+
+    /// How many bytes have been replayed.
+    pub fn length(&self) -> u64 {
+        self.seen
+    }
+
+    /// Appends a record. `true`: nothing stands between it and what was seen, so it counts as seen.
+    pub fn append(&mut self, record: Record) -> Result<bool> {
+        let bytes = record.encode();
+        let end = (|| {
+            if self.file.write(&bytes)? != RECORD {
+                return Err(io::Error::from_raw_os_error(libc::EIO));
+            }
+            self.file.seek(SeekFrom::Current(0))
+        })()
+        .map_err(|e| Error::at(&self.path, "cannot write the reservations", &e))?;
+        let next = end == self.seen + RECORD as u64;
+        if next {
+            self.seen = end;
+        }
+        Ok(next)
+    }
+
+    /// Hands every record that has not been seen to `apply`; `true` when the log was found closed.
+    pub fn read(&mut self, mut apply: impl FnMut(Record)) -> Result<bool> {
+        let mut chunk = [0u8; RECORD * 512];
+        loop {
+            let count = self
+                .file
+                .read_at(&mut chunk, self.seen)
+                .map_err(|e| Error::at(&self.path, "cannot read the reservations", &e))?;
+            if count < RECORD {
+                return Ok(false);
+            }
+            for bytes in chunk[..count].chunks_exact(RECORD) {
+                self.seen += RECORD as u64;
+                match Record::decode(bytes) {
+                    Some(Record::Close) => return Ok(true),
+                    Some(record) => apply(record),
+                    None => warning!("{}: a damaged record is ignored", self.path.display()),
+                }
+            }
+        }
+    }
+
+    /// Goes on in the file that follows a closed log, and writes it when nobody has yet. A process that
+    /// was killed between closing and writing is thus made up for by whoever comes next.
+    pub fn follow(&mut self, held: impl Iterator<Item = (Key, Holder)>) -> Result<()> {
+        (|| {
+            lock::lock(&self.file, 0)?;
+            if is_at(&self.file, &self.path)? {
+                let next = self.path.with_extension("next");
+                let mut bytes = HEADER.to_vec();
+                for (key, holder) in held {
+                    bytes.extend(Record::Take(key, holder).encode());
+                }
+                let _ = fs::remove_file(&next);
+                let mut file =
+                    OpenOptions::new().write(true).create_new(true).mode(0o600).open(&next)?;
+                file.write_all(&bytes)?;
+                fs::rename(&next, &self.path)?;
+            }
+            let old = std::mem::replace(&mut self.file, Self::open_file(&self.path)?);
+            drop(old);
+            self.seen = RECORD as u64;
+            Ok(())
+        })()
+        .map_err(|e| Error::at(&self.path, "cannot shorten the reservations", &e))
+    }
+}
+
+/// Whether `path` still names the open file.
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    match fs::symlink_metadata(path) {
+        Ok(named) => {
+            let open = file.metadata()?;
+            Ok((named.dev(), named.ino()) == (open.dev(), open.ino()))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_survive_and_rubbish_does_not() {
+        let holder = Holder { owner: 7, uuid: Uuid([9; 16]) };
+        for record in [Record::Take(Key(5), holder), Record::Give(Key(u64::MAX), holder), Record::Close] {
+            let bytes = record.encode();
+            assert_eq!(Record::decode(&bytes), Some(record));
+            for bit in 0..RECORD * 8 {
+                let mut broken = bytes;
+                broken[bit / 8] ^= 1 << (bit % 8);
+                assert_ne!(Record::decode(&broken), Some(record), "bit {bit}");
+            }
+        }
+        assert_eq!(Record::decode(&[0; RECORD]), None);
+    }
+}

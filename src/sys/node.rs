@@ -1,0 +1,187 @@
+//! One file-system object, found once through an `O_PATH` descriptor and never looked up again.
+
+use super::xattr::Access;
+use super::{check, lock};
+use std::ffi::CString;
+use std::fs::File;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, FromRawFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// What makes a file the same file whatever its name: device, inode, and a digest of the file handle
+/// where the file system has one (it tells a new file that was given an old inode number).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Identity {
+    device: u64,
+    inode: u64,
+    handle: u64,
+}
+
+/// An object of the file system, held by a descriptor.
+#[derive(Debug)]
+pub struct Node {
+    path: File,
+    /// The same object opened for real; only regular files, and only when that is allowed.
+    open: Option<File>,
+    writable: bool,
+    stat: libc::stat64,
+    access: Access,
+}
+
+impl Node {
+    /// Finds `path`, following symbolic links, as whoever opens it later does.
+    pub fn find(path: &Path) -> io::Result<Self> {
+        let name = CString::new(path.as_os_str().as_bytes())?;
+        let path = open(&name, libc::O_PATH)?;
+        let mut stat = MaybeUninit::<libc::stat64>::uninit();
+        // SAFETY: `stat` is large enough for what the kernel writes.
+        check(unsafe { libc::fstat64(path.as_raw_fd(), stat.as_mut_ptr()) })?;
+        // SAFETY: fstat succeeded, so the structure is filled.
+        let stat = unsafe { stat.assume_init() };
+        let proc = proc_name(path.as_raw_fd())?;
+        // Devices, FIFOs and sockets must not be opened: that can block or wake the other side.
+        let regular = stat.st_mode & libc::S_IFMT == libc::S_IFREG;
+        let mut writable = false;
+        let mut reopened = None;
+        if regular {
+            reopened = open(&proc, libc::O_RDWR | libc::O_NONBLOCK).ok();
+            writable = reopened.is_some();
+            reopened = reopened.or_else(|| open(&proc, libc::O_RDONLY | libc::O_NONBLOCK).ok());
+        }
+        let access = match &reopened {
+            Some(file) => Access::Descriptor(file.as_raw_fd()),
+            None => Access::Name(proc),
+        };
+        Ok(Self { path, open: reopened, writable, stat, access })
+    }
+
+    /// What tells this object from every other one.
+    pub fn identity(&self) -> Identity {
+        let handle = handle_digest(self.path.as_raw_fd()).unwrap_or(0);
+        Identity { device: self.stat.st_dev, inode: self.stat.st_ino, handle }
+    }
+
+    /// How its extended attributes are reached.
+    pub fn xattrs(&self) -> &Access {
+        &self.access
+    }
+
+    /// Owner and group as they were when the object was found.
+    pub fn owner(&self) -> (u32, u32) {
+        (self.stat.st_uid, self.stat.st_gid)
+    }
+
+    /// Owner and group now.
+    pub fn current_owner(&self) -> io::Result<(u32, u32)> {
+        let mut stat = MaybeUninit::<libc::stat64>::uninit();
+        // SAFETY: `stat` is large enough for what the kernel writes.
+        check(unsafe { libc::fstat64(self.path.as_raw_fd(), stat.as_mut_ptr()) })?;
+        // SAFETY: fstat succeeded, so the structure is filled.
+        let stat = unsafe { stat.assume_init() };
+        Ok((stat.st_uid, stat.st_gid))
+    }
+
+    /// The mode, type bits included.
+    pub fn mode(&self) -> u32 {
+        self.stat.st_mode
+    }
+
+    /// Whether it is a directory.
+    pub fn is_directory(&self) -> bool {
+        self.stat.st_mode & libc::S_IFMT == libc::S_IFDIR
+    }
+
+    /// Changes owner and group. The kernel clears set-id bits of executables; images have none.
+    pub fn set_owner(&self, uid: u32, gid: u32) -> io::Result<()> {
+        // SAFETY: the empty name with AT_EMPTY_PATH means the descriptor itself.
+        check(unsafe {
+            libc::fchownat(self.path.as_raw_fd(), c"".as_ptr(), uid, gid, libc::AT_EMPTY_PATH)
+        })
+        .map(drop)
+    }
+
+    /// Changes the permission bits.
+    pub fn set_mode(&self, mode: u32) -> io::Result<()> {
+        let name = proc_name(self.path.as_raw_fd())?;
+        // SAFETY: the name ends in NUL and names the descriptor.
+        check(unsafe { libc::chmod(name.as_ptr(), mode & 0o7777) }).map(drop)
+    }
+
+    /// Takes the lock under which libvirt and this library change an image's labels; `false` when the
+    /// object cannot be locked (a device, or a file that this process may not write).
+    pub fn lock_metadata(&self) -> io::Result<bool> {
+        match &self.open {
+            Some(file) if self.writable => lock::lock(file, 1).map(|()| true),
+            _ => Ok(false),
+        }
+    }
+
+    /// Whether other hosts may use the same file system.
+    pub fn on_shared_filesystem(&self) -> bool {
+        // NFS, GFS2, OCFS2, AFS, CIFS, SMB, SMB2, Ceph, FUSE (GlusterFS), GPFS, Lustre.
+        const SHARED: [i64; 11] = [
+            0x6969, 0x0116_1970, 0x7461_636f, 0x5346_414f, 0xff53_4d42, 0x517b, 0xfe53_4d42, 0x00c3_6400,
+            0x6573_5546, 0x4750_4653, 0x0bd0_0bd0,
+        ];
+        let mut facts = MaybeUninit::<libc::statfs64>::uninit();
+        // SAFETY: `facts` is large enough for what the kernel writes, and is read only after success.
+        let kind = unsafe {
+            if libc::fstatfs64(self.path.as_raw_fd(), facts.as_mut_ptr()) != 0 {
+                return false;
+            }
+            facts.assume_init().f_type
+        };
+        SHARED.contains(&kind)
+    }
+}
+
+fn proc_name(fd: RawFd) -> io::Result<CString> {
+    Ok(CString::new(format!("/proc/self/fd/{fd}"))?)
+}
+
+fn open(name: &CString, flags: i32) -> io::Result<File> {
+    loop {
+        // SAFETY: the name ends in NUL.
+        match check(unsafe { libc::open64(name.as_ptr(), flags | libc::O_CLOEXEC) }) {
+            // SAFETY: the kernel has just given this descriptor to us alone.
+            Ok(fd) => return Ok(unsafe { File::from_raw_fd(fd) }),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// FNV-1a over type and bytes of the kernel's file handle.
+fn handle_digest(fd: RawFd) -> Option<u64> {
+    const BYTES: usize = 128;
+    #[repr(C)]
+    struct Handle {
+        head: libc::file_handle,
+        bytes: [u8; BYTES],
+    }
+    // SAFETY: all-zero bytes are a valid value of this plain structure.
+    let mut handle: Handle = unsafe { std::mem::zeroed() };
+    handle.head.handle_bytes = BYTES as u32;
+    let mut mount = 0;
+    // SAFETY: the structure has room for the `handle_bytes` that it announces.
+    let result = unsafe {
+        libc::name_to_handle_at(
+            fd,
+            c"".as_ptr(),
+            (&raw mut handle).cast(),
+            &mut mount,
+            libc::AT_EMPTY_PATH,
+        )
+    };
+    if result != 0 {
+        return None;
+    }
+    let used = &handle.bytes[..(handle.head.handle_bytes as usize).min(BYTES)];
+    let kind = handle.head.handle_type.to_ne_bytes();
+    let digest = kind.iter().chain(used).fold(0xcbf2_9ce4_8422_2325_u64, |digest, byte| {
+        (digest ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    Some(digest)
+}
