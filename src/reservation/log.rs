@@ -16,7 +16,7 @@ use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-pub const RECORD: usize = 32;
+pub(super) const RECORD: usize = 32;
 const HEADER: [u8; RECORD] = *b"svirt reservations, format 1   \n";
 
 /// What happened to a key.

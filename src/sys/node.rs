@@ -68,11 +68,6 @@ impl Node {
         &self.access
     }
 
-    /// Owner and group as they were when the object was found.
-    pub fn owner(&self) -> (u32, u32) {
-        (self.stat.st_uid, self.stat.st_gid)
-    }
-
     /// Owner and group now.
     pub fn current_owner(&self) -> io::Result<(u32, u32)> {
         let mut stat = MaybeUninit::<libc::stat64>::uninit();
@@ -100,13 +95,6 @@ impl Node {
             libc::fchownat(self.path.as_raw_fd(), c"".as_ptr(), uid, gid, libc::AT_EMPTY_PATH)
         })
         .map(drop)
-    }
-
-    /// Changes the permission bits.
-    pub fn set_mode(&self, mode: u32) -> io::Result<()> {
-        let name = proc_name(self.path.as_raw_fd())?;
-        // SAFETY: the name ends in NUL and names the descriptor.
-        check(unsafe { libc::chmod(name.as_ptr(), mode & 0o7777) }).map(drop)
     }
 
     /// Takes the lock under which libvirt and this library change an image's labels; `false` when the

@@ -19,9 +19,7 @@ pub fn has_capability(number: u32) -> bool {
 }
 
 /// `CAP_SYS_ADMIN`: needed for `trusted.*` attributes.
-pub const CAP_SYS_ADMIN: u32 = 21;
-/// `CAP_CHOWN`.
-pub const CAP_CHOWN: u32 = 0;
+pub(crate) const CAP_SYS_ADMIN: u32 = 21;
 
 /// The rest of the line that begins with `field` in a process's status.
 pub fn status_field(pid: &str, field: &str) -> io::Result<Option<String>> {

@@ -1,0 +1,60 @@
+# libsvirt: see README.md. `make demo` and `make test` install what they need on Debian 12, as root.
+
+PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
+DESTDIR ?=
+CARGO ?= cargo
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
+STAGE := $(CURDIR)/stage
+LIB := target/release/libsvirt.so
+SOURCES := Cargo.toml Cargo.lock build.rs $(shell find src -name '*.rs')
+
+.PHONY: all install header symbols demo test bench check deps stage clean
+
+all: $(LIB)
+
+$(LIB): $(SOURCES)
+	$(CARGO) build --release --locked
+	@touch $@
+
+install: $(LIB)
+	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(PREFIX)/include
+	install -m755 $(LIB) $(DESTDIR)$(LIBDIR)/libsvirt.so.$(VERSION)
+	strip --strip-unneeded $(DESTDIR)$(LIBDIR)/libsvirt.so.$(VERSION)
+	ln -sf libsvirt.so.$(VERSION) $(DESTDIR)$(LIBDIR)/libsvirt.so.0
+	ln -sf libsvirt.so.0 $(DESTDIR)$(LIBDIR)/libsvirt.so
+	install -m644 include/svirt.h $(DESTDIR)$(PREFIX)/include/svirt.h
+	sed -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|' svirt.pc.in \
+	    >$(DESTDIR)$(LIBDIR)/pkgconfig/svirt.pc
+
+# The header that C programs include, and the list of symbols that the library exports.
+header:
+	SVIRT_BLESS=1 $(CARGO) test --locked --test header
+
+symbols: $(LIB)
+	nm -D --defined-only $(LIB) | awk '{print $$3}' | sort >abi/symbols.txt
+
+# An installed copy to compile and run C programs against.
+stage: $(LIB)
+	@$(MAKE) -s install PREFIX=$(STAGE) DESTDIR=
+
+deps:
+	@./tests/deps.sh
+
+# KERNEL=selinux runs the same daemon inside a booted kernel that enforces SELinux.
+demo: deps stage
+	@./examples/demo.sh $(KERNEL)
+
+check:
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+test: deps
+	@./tests/run.sh
+
+bench: deps
+	$(CARGO) bench --locked
+
+clean:
+	$(CARGO) clean
+	rm -rf $(STAGE)

@@ -1,0 +1,693 @@
+/*
+ * libsvirt: sVirt confinement for hypervisor daemons.
+ * SPDX-License-Identifier: MIT OR Apache-2.0
+ *
+ * Generated from the library's sources; do not edit. Made by `make header`.
+ *
+ * Functions that can fail return 0 (or a count), or a negated errno; their last parameter receives an error
+ * object that the caller frees, or may be NULL. Handles may be used by any number of threads. Only what says
+ * "between fork and exec: yes" may be called there. In a forked child that goes on without exec, handles made
+ * before the fork answer EDEADLK; new ones may be made. Strings handed out end in svirt_string_free().
+ */
+
+
+#ifndef SVIRT_H
+#define SVIRT_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+/**
+ * A label that the library makes; `label` of svirt_domain_set_seclabel() is its base label, or NULL.
+ */
+#define SVIRT_SECLABEL_DYNAMIC 1
+
+/**
+ * A label that the caller gives.
+ */
+#define SVIRT_SECLABEL_STATIC 2
+
+/**
+ * The guest is not confined by this model.
+ */
+#define SVIRT_SECLABEL_NONE 3
+
+/**
+ * A disk image, block device or one layer of a backing chain.
+ */
+#define SVIRT_RESOURCE_DISK 1
+
+/**
+ * A kernel started directly.
+ */
+#define SVIRT_RESOURCE_KERNEL 2
+
+/**
+ * Its initial RAM disk.
+ */
+#define SVIRT_RESOURCE_INITRD 3
+
+/**
+ * A device tree.
+ */
+#define SVIRT_RESOURCE_DTB 4
+
+/**
+ * An ACPI table.
+ */
+#define SVIRT_RESOURCE_ACPI_TABLE 5
+
+/**
+ * The firmware's variable store.
+ */
+#define SVIRT_RESOURCE_NVRAM 6
+
+/**
+ * The firmware itself.
+ */
+#define SVIRT_RESOURCE_LOADER 7
+
+/**
+ * A USB device handed to the guest.
+ */
+#define SVIRT_RESOURCE_HOSTDEV_USB 8
+
+/**
+ * A PCI device handed to the guest.
+ */
+#define SVIRT_RESOURCE_HOSTDEV_PCI 9
+
+/**
+ * A SCSI device handed to the guest.
+ */
+#define SVIRT_RESOURCE_HOSTDEV_SCSI 10
+
+/**
+ * A mediated device.
+ */
+#define SVIRT_RESOURCE_HOSTDEV_MDEV 11
+
+/**
+ * A file that a character device writes to.
+ */
+#define SVIRT_RESOURCE_CHARDEV_FILE 12
+
+/**
+ * A FIFO, or the pair `PATH.in` and `PATH.out`.
+ */
+#define SVIRT_RESOURCE_CHARDEV_PIPE 13
+
+/**
+ * A UNIX socket.
+ */
+#define SVIRT_RESOURCE_CHARDEV_UNIX 14
+
+/**
+ * A character device of the host.
+ */
+#define SVIRT_RESOURCE_CHARDEV_DEVICE 15
+
+/**
+ * A TPM of the host.
+ */
+#define SVIRT_RESOURCE_TPM_DEVICE 16
+
+/**
+ * The state of an emulated TPM.
+ */
+#define SVIRT_RESOURCE_TPM_STATE 17
+
+/**
+ * An input device of the host.
+ */
+#define SVIRT_RESOURCE_INPUT 18
+
+/**
+ * A file behind a persistent memory module.
+ */
+#define SVIRT_RESOURCE_NVDIMM 19
+
+/**
+ * Shared memory.
+ */
+#define SVIRT_RESOURCE_SHMEM 20
+
+/**
+ * A directory shared with the guest.
+ */
+#define SVIRT_RESOURCE_FILESYSTEM 21
+
+/**
+ * A DRM render node.
+ */
+#define SVIRT_RESOURCE_RENDERNODE 22
+
+/**
+ * A vhost-user socket.
+ */
+#define SVIRT_RESOURCE_VHOST_USER_SOCKET 23
+
+/**
+ * The SEV device.
+ */
+#define SVIRT_RESOURCE_SEV 24
+
+/**
+ * An SGX device.
+ */
+#define SVIRT_RESOURCE_SGX 25
+
+/**
+ * A directory on hugetlbfs.
+ */
+#define SVIRT_RESOURCE_HUGEPAGES 26
+
+/**
+ * A file handed over through fw_cfg.
+ */
+#define SVIRT_RESOURCE_FW_CFG 27
+
+/**
+ * A saved guest that is being written or read.
+ */
+#define SVIRT_RESOURCE_SAVED_STATE 28
+
+/**
+ * The guest only reads it.
+ */
+#define SVIRT_FLAG_READONLY 1
+
+/**
+ * Several guests may write it at the same time.
+ */
+#define SVIRT_FLAG_SHARED 2
+
+/**
+ * It is a layer below the top image of its chain.
+ */
+#define SVIRT_FLAG_BACKING 4
+
+/**
+ * It keeps the label it has.
+ */
+#define SVIRT_FLAG_NO_RELABEL 8
+
+/**
+ * Something worth knowing when the cause of something is looked for.
+ */
+#define SVIRT_LOG_DEBUG 1
+
+/**
+ * Something worth knowing happened.
+ */
+#define SVIRT_LOG_INFO 2
+
+/**
+ * Confinement holds, but somebody should look.
+ */
+#define SVIRT_LOG_WARNING 3
+
+/**
+ * Restore flag: another host runs the guest now. Our hold is dropped, labels on shared file systems stay.
+ */
+#define SVIRT_RESTORE_MIGRATED 1
+
+/**
+ * A guest. Owned by the caller; ends with svirt_domain_free(). May be used by any number of threads, but
+ * must not be released or freed while a child between fork and exec still needs its label.
+ */
+typedef struct svirt_domain svirt_domain;
+
+/**
+ * What went wrong: a number, a message and, where one is involved, a path. Owned by whoever received it;
+ * ends with svirt_error_free(). May be read by any number of threads.
+ */
+typedef struct svirt_error svirt_error;
+
+/**
+ * A stack of security drivers. Owned by the caller; ends with svirt_manager_close(). May be used by any
+ * number of threads; all managers of a process share one table of labelled images.
+ */
+typedef struct svirt_manager svirt_manager;
+
+/**
+ * What a manager is opened with. Owned by the caller; ends with svirt_options_free(). May be used by any
+ * number of threads.
+ */
+typedef struct svirt_options svirt_options;
+
+/**
+ * Who gets the library's messages. `message` is valid during the call only.
+ */
+typedef void (*svirt_log_handler)(int level, const char *message, void *opaque);
+
+/**
+ * A labelled image. Everything in it is borrowed and valid during the visit only.
+ */
+typedef struct svirt_image {
+  /**
+   * The size of this structure in the library's version; new fields come at the end.
+   */
+  size_t size;
+  /**
+   * Where it was found first.
+   */
+  const char *path;
+  /**
+   * The model whose label this is about.
+   */
+  const char *model;
+  /**
+   * What is given back by the last holder; NULL when the file had no label.
+   */
+  const char *original;
+  /**
+   * What it has now.
+   */
+  const char *label;
+  /**
+   * How many domains of this process hold it.
+   */
+  size_t holders;
+  /**
+   * Their uuids, `holders` of them.
+   */
+  const char *const *holder_uuids;
+} svirt_image;
+
+/**
+ * The live label of a process.
+ */
+typedef struct svirt_process_label {
+  /**
+   * Ends in NUL; empty when the model gives processes no label.
+   */
+  char label[4097];
+  /**
+   * 1 when the kernel enforces it now, else 0.
+   */
+  int enforcing;
+} svirt_process_label;
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/**
+ * A guest from libvirt's domain XML, inactive or live; what the library does not need is ignored.
+ *
+ * Errors: EINVAL malformed XML (with line and column), no name, uuid or type, seclabels that make no
+ * sense. *domain is NULL then. Between fork and exec: no.
+ */
+int svirt_domain_from_xml(const char *xml, struct svirt_domain **domain, struct svirt_error **error);
+
+/**
+ * A guest without XML; resources and seclabels are added by calls. `virt_type` is kvm, qemu, lxc, ….
+ *
+ * Errors: EINVAL for a name, uuid or type that is none. *domain is NULL then. Between fork and exec: no.
+ */
+int svirt_domain_new(const char *name,
+                     const char *uuid,
+                     const char *virt_type,
+                     struct svirt_domain **domain,
+                     struct svirt_error **error);
+
+/**
+ * Adds a file or device to a guest that has not been labelled yet (for a running one there is
+ * svirt_domain_set_security_resource_label()). `kind` is SVIRT_RESOURCE_*, `flags` SVIRT_FLAG_*.
+ *
+ * Errors: EINVAL unknown kind or flag; a path that is relative or has control characters.
+ * Between fork and exec: no.
+ */
+int svirt_domain_add_resource(struct svirt_domain *domain,
+                              int kind,
+                              const char *path,
+                              unsigned int flags,
+                              struct svirt_error **error);
+
+/**
+ * Says how a model labels the guest, instead of what was said before. `model` NULL: the primary driver;
+ * `type` is SVIRT_SECLABEL_*; `label` is the label of a static seclabel, the base label of a dynamic one
+ * or NULL; `relabel` 1 or 0 (dynamic needs 1, none needs 0).
+ *
+ * Errors: EINVAL for what makes no sense together; EALREADY when the guest has its label already.
+ * Between fork and exec: no.
+ */
+int svirt_domain_set_seclabel(struct svirt_domain *domain,
+                              const char *model,
+                              int type,
+                              const char *label,
+                              int relabel,
+                              struct svirt_error **error);
+
+/**
+ * The label of the guest's process for a model (NULL: the first); NULL when it has none (yet). The caller
+ * frees it with svirt_string_free(). Between fork and exec: no.
+ */
+char *svirt_domain_label(const struct svirt_domain *domain, const char *model);
+
+/**
+ * The label of the guest's private images for a model (NULL: the first); NULL when it has none (yet).
+ * The caller frees it with svirt_string_free(). Between fork and exec: no.
+ */
+char *svirt_domain_image_label(const struct svirt_domain *domain, const char *model);
+
+/**
+ * The guest as XML, with its live seclabels and the resources added by calls; a domain made from XML
+ * keeps everything else of it. svirt_domain_from_xml() reads it back, also in another process. NULL when
+ * memory is short. The caller frees it with svirt_string_free(). Between fork and exec: no.
+ */
+char *svirt_domain_to_xml(const struct svirt_domain *domain);
+
+/**
+ * Ends a handle. The guest's label and images stay held: only release and restore end that. NULL is
+ * fine; freeing twice is undefined. Between fork and exec: no.
+ */
+void svirt_domain_free(struct svirt_domain *domain);
+
+/**
+ * The message: what failed, on which path, and what to do. Borrowed: valid until the error is freed.
+ * NULL for NULL. Between fork and exec: no.
+ */
+const char *svirt_error_message(const struct svirt_error *error);
+
+/**
+ * The positive errno; 0 for NULL. Between fork and exec: no.
+ */
+int svirt_error_number(const struct svirt_error *error);
+
+/**
+ * The path that the error is about; NULL when there is none. Borrowed: valid until the error is freed.
+ * Between fork and exec: no.
+ */
+const char *svirt_error_path(const struct svirt_error *error);
+
+/**
+ * Ends an error. NULL is fine; freeing twice is undefined. Between fork and exec: no.
+ */
+void svirt_error_free(struct svirt_error *error);
+
+/**
+ * Ends a string that the library handed out. NULL is fine; freeing twice is undefined.
+ * Between fork and exec: no.
+ */
+void svirt_string_free(char *string);
+
+/**
+ * The version of the loaded library as 0xMMmmpp: major, minor, patch. Between fork and exec: yes.
+ */
+unsigned int svirt_version(void);
+
+/**
+ * Installs the handler for the library's messages, for the whole process; NULL removes it. The handler
+ * may be called on any thread and must not call svirt_set_log_handler(). Without one nothing is
+ * reported: the library never writes to stdout or stderr. Between fork and exec: no.
+ */
+void svirt_set_log_handler(svirt_log_handler handler, void *opaque);
+
+/**
+ * Calls `visit` for every image that this process holds, by path and model, until it gives something other
+ * than 0. No lock is held during the calls: `visit` may use the library.
+ *
+ * Returns how many were visited, what `visit` ended with, or a negated errno. Between fork and exec: no.
+ */
+int svirt_manager_foreach_image(struct svirt_manager *manager, int (*visit)(const struct svirt_image *image,
+                                                                            void *opaque), void *opaque);
+
+/**
+ * Gives the guest its labels, one per driver: makes dynamic ones, takes static ones. The label stays taken,
+ * also when this process ends, until svirt_domain_release_security_label(). A domain that still has a
+ * label under its uuid gets the same one again.
+ *
+ * Errors: EALREADY the handle has its label already; ENOSPC all labels are taken; EEXIST another domain
+ * holds what the static label needs alone (the message names it); EINVAL a seclabel that makes no sense or
+ * of a model the stack lacks, or not confined against require_confined. Nothing is taken then.
+ * Between fork and exec: no.
+ */
+int svirt_domain_gen_security_label(struct svirt_manager *manager,
+                                    struct svirt_domain *domain,
+                                    struct svirt_error **error);
+
+/**
+ * Makes the guest's labels usable by others and takes them out of the handle; a base label stays. Goes by the
+ * domain's uuid alone, so any handle of the domain will do. With nothing taken it is success. Call it after
+ * the guest's process is gone and its files are restored. Between fork and exec: no.
+ */
+int svirt_domain_release_security_label(struct svirt_manager *manager,
+                                        struct svirt_domain *domain,
+                                        struct svirt_error **error);
+
+/**
+ * Labels everything the guest uses, in all drivers; what it was is remembered. An image that other guests
+ * hold with the same label gets one holder more. `flags` must be 0.
+ *
+ * Errors: ENODATA before gen; EBUSY an image is held with another label (the message names both labels and
+ * the holders); ENOENT a file is missing; ENOTSUP the file system cannot do what sharing needs;
+ * EPERM/EACCES the kernel refused. Everything is as before then. Between fork and exec: no.
+ */
+int svirt_domain_set_security_all_label(struct svirt_manager *manager,
+                                        struct svirt_domain *domain,
+                                        unsigned int flags,
+                                        struct svirt_error **error);
+
+/**
+ * Gives back everything that this guest holds, and nothing else; goes on after an error and reports the
+ * first, and what failed is tried again by the next call. A file whose label somebody else changed in the
+ * meantime is left as it is. With nothing held it is success. `flags`: 0 or SVIRT_RESTORE_MIGRATED.
+ * Between fork and exec: no.
+ */
+int svirt_domain_restore_security_all_label(struct svirt_manager *manager,
+                                            struct svirt_domain *domain,
+                                            unsigned int flags,
+                                            struct svirt_error **error);
+
+/**
+ * Confines the calling thread's next exec and, with dac, changes its user now. Between fork and exec: yes,
+ * and only there: it takes no lock, allocates nothing and makes bare system calls, in a child of fork and
+ * of vfork alike (vfork: a change of user clears the parent's dumpable flag, as the kernel has it).
+ *
+ * Returns 0, or a negated errno: -ENODATA no label was made with this manager, -EINVAL NULL or a label
+ * that the policy lacks. After a failure the child must _exit(): an exec would run unconfined.
+ */
+int svirt_domain_set_security_process_label(struct svirt_manager *manager, struct svirt_domain *domain);
+
+/**
+ * The live label of process `pid` in a model (NULL: the primary one), and whether it is enforced. `out` is
+ * cleared first; `domain` may be NULL.
+ *
+ * Errors: EINVAL the model is not in the stack, pid is not positive; ENOENT, ESRCH no such process.
+ * Between fork and exec: no.
+ */
+int svirt_domain_get_security_process_label(struct svirt_manager *manager,
+                                            struct svirt_domain *domain,
+                                            const char *model,
+                                            pid_t pid,
+                                            struct svirt_process_label *out,
+                                            struct svirt_error **error);
+
+/**
+ * Asks this host whether the labels that the caller gave (static ones and those of devices) can be applied.
+ * Changes nothing. Errors: EINVAL with the label. Between fork and exec: no.
+ */
+int svirt_domain_verify_security_label(struct svirt_manager *manager,
+                                       struct svirt_domain *domain,
+                                       struct svirt_error **error);
+
+/**
+ * Takes over a guest that is alive, after the daemon was started again: its label is read from process
+ * `pid` and taken, its images from what is remembered on them. May be called for a handle with or without
+ * labels, and again.
+ *
+ * Errors: EEXIST another domain holds the label (named); EPERM the process does not run with the label
+ * that the handle has; ENOENT, ESRCH no such process. Between fork and exec: no.
+ */
+int svirt_domain_reserve_security_label(struct svirt_manager *manager,
+                                        struct svirt_domain *domain,
+                                        pid_t pid,
+                                        struct svirt_error **error);
+
+/**
+ * After exec: compares the real labels of process `pid` with those that the guest was given.
+ *
+ * Errors: EPERM they differ (the message has both): stop the process; ENODATA before gen; ENOENT, ESRCH no
+ * such process. Between fork and exec: no.
+ */
+int svirt_domain_check_security_process_label(struct svirt_manager *manager,
+                                              struct svirt_domain *domain,
+                                              pid_t pid,
+                                              struct svirt_error **error);
+
+/**
+ * Hot plug: labels one resource of a running guest and adds it to the domain.
+ *
+ * Errors: as svirt_domain_add_resource() and svirt_domain_set_security_all_label(). Between fork and exec: no.
+ */
+int svirt_domain_set_security_resource_label(struct svirt_manager *manager,
+                                             struct svirt_domain *domain,
+                                             int kind,
+                                             const char *path,
+                                             unsigned int flags,
+                                             struct svirt_error **error);
+
+/**
+ * Hot unplug: gives one resource back, unless another of the guest's resources is the same file, and takes
+ * it out of the domain. With nothing held it is success. Errors: EINVAL as svirt_domain_add_resource().
+ * Between fork and exec: no.
+ */
+int svirt_domain_restore_security_resource_label(struct svirt_manager *manager,
+                                                 struct svirt_domain *domain,
+                                                 int kind,
+                                                 const char *path,
+                                                 unsigned int flags,
+                                                 struct svirt_error **error);
+
+/**
+ * What a file system mounted for the guest needs among its mount options: empty, or beginning with a comma
+ * to be appended to others. NULL on bad arguments. The caller frees it with svirt_string_free().
+ * Between fork and exec: no.
+ */
+char *svirt_domain_security_mount_options(struct svirt_manager *manager, struct svirt_domain *domain);
+
+/**
+ * Moves what is remembered from one image to another, after a block copy has pivoted. Not in this version:
+ * ENOTSUP. Between fork and exec: no.
+ */
+int svirt_domain_move_image(struct svirt_manager *manager,
+                            struct svirt_domain *domain,
+                            const char *from,
+                            const char *to,
+                            struct svirt_error **error);
+
+/**
+ * Labels an open image or tap device. Not in this version: ENOTSUP. Between fork and exec: no.
+ */
+int svirt_domain_set_security_fd_label(struct svirt_manager *manager,
+                                       struct svirt_domain *domain,
+                                       int fd,
+                                       int kind,
+                                       struct svirt_error **error);
+
+/**
+ * Sockets that this thread makes from now on get the guest's label. Not in this version: ENOTSUP.
+ * Between fork and exec: yes, when `error` is NULL.
+ */
+int svirt_domain_set_security_socket_label(struct svirt_manager *manager,
+                                           struct svirt_domain *domain,
+                                           struct svirt_error **error);
+
+/**
+ * Sockets that this thread makes from now on get the label that the guest may connect to. Not in this version: ENOTSUP.
+ * Between fork and exec: yes, when `error` is NULL.
+ */
+int svirt_domain_set_security_daemon_socket_label(struct svirt_manager *manager,
+                                                  struct svirt_domain *domain,
+                                                  struct svirt_error **error);
+
+/**
+ * Sockets that this thread makes from now on get the usual label again. Not in this version: ENOTSUP.
+ * Between fork and exec: yes, when `error` is NULL.
+ */
+int svirt_domain_clear_security_socket_label(struct svirt_manager *manager,
+                                             struct svirt_domain *domain,
+                                             struct svirt_error **error);
+
+/**
+ * Opens a stack of drivers: "selinux", "dac", "none", or a list such as "selinux,dac" whose first is the
+ * primary one. NULL: what this host enforces, and dac when dac.user or dac.uid_range is set. `options`
+ * may be NULL and may be freed afterwards.
+ *
+ * Errors: EINVAL unknown driver, or twice the same; ENOTSUP the host or this version lacks the driver;
+ * EPERM remember=xattr without CAP_SYS_ADMIN. *manager is NULL then. Between fork and exec: no; in a
+ * forked child that goes on without exec a manager of its own can be opened.
+ */
+int svirt_manager_open(const char *drivers,
+                       const struct svirt_options *options,
+                       struct svirt_manager **manager,
+                       struct svirt_error **error);
+
+/**
+ * Ends a manager. Labels and held images stay as they are. No thread may be using it. NULL is fine.
+ * Between fork and exec: no.
+ */
+void svirt_manager_close(struct svirt_manager *manager);
+
+/**
+ * The model of the driver at a place of the stack; NULL past the last. The caller frees it with
+ * svirt_string_free(). Between fork and exec: no.
+ */
+char *svirt_manager_model(const struct svirt_manager *manager, size_t index);
+
+/**
+ * The domain of interpretation of the driver at a place of the stack; NULL past the last. The caller
+ * frees it with svirt_string_free(). Between fork and exec: no.
+ */
+char *svirt_manager_doi(const struct svirt_manager *manager, size_t index);
+
+/**
+ * What a guest of a type (kvm, qemu, lxc) gets before its unique part is put in; NULL when the model has
+ * no such thing or is not in the stack. `model` NULL: the primary one. The caller frees it with
+ * svirt_string_free(). Between fork and exec: no.
+ */
+char *svirt_manager_base_label(const struct svirt_manager *manager, const char *model, const char *virt_type);
+
+/**
+ * Gives back everything that domains of this manager's owner hold that are not in `live_uuids`, after a
+ * crash. Not in this version: ENOTSUP. Between fork and exec: no.
+ */
+int svirt_manager_reconcile(struct svirt_manager *manager,
+                            const char *const *live_uuids,
+                            size_t count,
+                            struct svirt_error **error);
+
+/**
+ * Begins to collect this thread's labelling for another mount namespace. Not in this version: ENOTSUP.
+ * Between fork and exec: no.
+ */
+int svirt_manager_transaction_start(struct svirt_manager *manager, struct svirt_error **error);
+
+/**
+ * Does what was collected in the mount namespace of `pid` (-1: here). Not in this version: ENOTSUP.
+ * Between fork and exec: no.
+ */
+int svirt_manager_transaction_commit(struct svirt_manager *manager, pid_t pid, struct svirt_error **error);
+
+/**
+ * Drops what was collected; without a transaction nothing happens. Between fork and exec: no.
+ */
+void svirt_manager_transaction_abort(struct svirt_manager *manager);
+
+/**
+ * Empty options: everything has its default. Never NULL. Between fork and exec: no.
+ */
+struct svirt_options *svirt_options_new(void);
+
+/**
+ * Sets an option; a second value replaces the first. Both strings are copied.
+ *
+ * owner: whose domains these are (default: the executable's name); runtime_dir: reservations, gone at
+ * boot (/run/svirt; for an ordinary user $XDG_RUNTIME_DIR/svirt); state_dir: the ledger (/var/lib/svirt,
+ * $XDG_STATE_HOME/svirt); remember: xattr (needs CAP_SYS_ADMIN, the default with it) or ledger;
+ * default_confined (yes), require_confined (no): whether guests without a seclabel are, and all guests
+ * must be, confined; mcs.range: categories that may be used (c0.c1023, or a whole range s0-s0:c0.c1023;
+ * default: the daemon's own range); dac.user, dac.group: who guests run as; dac.uid_range (first-last): a
+ * uid of its own for every guest; dac.dynamic_ownership (yes): whether files change owner;
+ * selinux.root: the policy's folder; apparmor.template, apparmor.profile_dir, apparmor.parser: paths.
+ *
+ * Errors: EINVAL for an unknown name or a value that does not fit; the message lists what does.
+ * Between fork and exec: no.
+ */
+int svirt_options_set(struct svirt_options *options,
+                      const char *name,
+                      const char *value,
+                      struct svirt_error **error);
+
+/**
+ * Ends options; managers opened with them are not affected. NULL is fine. Between fork and exec: no.
+ */
+void svirt_options_free(struct svirt_options *options);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* SVIRT_H */
