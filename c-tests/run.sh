@@ -1,0 +1,63 @@
+#!/bin/bash
+# Compiles the C tests against an installed copy of the library, through pkg-config, and runs them plain,
+# under the sanitizers and under valgrind. Ends with "N passed, N failed".
+#   run.sh STAGE
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+root=$here/..
+stage=$1
+out=$(mktemp -d)
+trap 'rm -rf "$out"' EXIT
+export PKG_CONFIG_PATH=$stage/lib/pkgconfig LD_LIBRARY_PATH=$stage/lib
+passed=0 failed=0
+
+# step NAME COMMAND...
+step() {
+    local name=$1
+    shift
+    if "$@" >"$out/log" 2>&1; then
+        passed=$((passed + 1))
+        echo "ok      $name"
+    else
+        failed=$((failed + 1))
+        echo "FAILED  $name"
+        cat "$out/log"
+    fi
+}
+# compile TEST SUFFIX FLAGS...
+compile() {
+    local test=$1 suffix=$2
+    shift 2
+    # shellcheck disable=SC2046
+    cc -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -g "$@" -o "$out/$test$suffix" "$here/$test.c" \
+        $(pkg-config --cflags --libs svirt) -lcmocka -lpthread
+}
+
+echo '#include <svirt.h>' >"$out/header.c"
+echo 'int main(void) { return svirt_version() == 0; }' >>"$out/header.c"
+cp "$out/header.c" "$out/header.cpp"
+# shellcheck disable=SC2046
+step "header as C11" cc -std=c11 -Wall -Wextra -Werror -pedantic $(pkg-config --cflags svirt) -fsyntax-only "$out/header.c"
+# shellcheck disable=SC2046
+step "header as C++17" c++ -std=c++17 -Wall -Wextra -Werror -pedantic $(pkg-config --cflags svirt) -fsyntax-only "$out/header.cpp"
+step "soname" grep -q 'libsvirt.so.0]' <(readelf -d "$stage/lib/libsvirt.so" | grep SONAME)
+step "never unloaded" grep -q NODELETE <(readelf -d "$stage/lib/libsvirt.so")
+step "exported symbols" diff "$root/abi/symbols.txt" <(nm -D --defined-only "$stage/lib/libsvirt.so" | awk '{print $3}' | sort)
+
+for test in test_input test_dac test_child; do
+    step "$test compiles" compile "$test" ""
+    step "$test" "$out/$test"
+    step "$test compiles with sanitizers" compile "$test" .asan -fsanitize=address,undefined -fno-sanitize-recover=all
+    step "$test, ASan + UBSan + LSan" env ASAN_OPTIONS=detect_leaks=1 "$out/$test.asan"
+done
+# A traced child cannot be traced again, so the child test runs under the sanitizers only.
+for test in test_input test_dac; do
+    step "$test, valgrind" valgrind -q --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite \
+        --child-silent-after-fork=yes "$out/$test"
+done
+(cd "$root" && cargo build -q --locked --features panic-for-tests --target-dir target/panic)
+step "test_panic compiles" compile test_panic ""
+mkdir "$out/panic" && cp "$root/target/panic/debug/libsvirt.so" "$out/panic/libsvirt.so.0"
+step "test_panic" env LD_LIBRARY_PATH="$out/panic" "$out/test_panic"
+echo "C: $passed passed, $failed failed"
+[ $failed = 0 ]
