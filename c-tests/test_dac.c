@@ -4,6 +4,8 @@
 
 #include <signal.h>
 
+static char *program;
+
 static uid_t uid_of(const svirt_domain *domain)
 {
     char *label = svirt_domain_label(domain, "dac");
@@ -185,22 +187,21 @@ static int sleep_as(void *opaque)
     return 2;
 }
 
-struct taken_over {
-    const char *xml, *plug;
-    pid_t guest;
-};
-
-/* What a daemon does that was started again while its guest lived on. */
-static int take_over(void *opaque)
+/* What a daemon does that was started again while its guest lived on: a process of its own.
+ * Arguments: the folder, the guest's XML, an image plugged in later, the guest's pid. */
+static int take_over(char **arguments)
 {
-    struct taken_over *what = opaque;
-    svirt_manager *manager = open_manager("dac", "dac.uid_range", "500000-500099");
-    svirt_domain *domain, *stranger = new_domain(UUID_B);
-    assert_call(0, svirt_domain_from_xml(what->xml, &domain, &error));
-    assert_call(-EEXIST, svirt_domain_reserve_security_label(manager, stranger, what->guest, &error));
-    assert_call(0, svirt_domain_reserve_security_label(manager, domain, what->guest, &error));
-    assert_call(0, svirt_domain_check_security_process_label(manager, domain, what->guest, &error));
-    assert_call(0, svirt_domain_restore_security_resource_label(manager, domain, SVIRT_RESOURCE_DISK, what->plug, 0, &error));
+    pid_t guest = atoi(arguments[3]);
+    svirt_manager *manager;
+    svirt_domain *domain, *stranger;
+    strcpy(folder, arguments[0]);
+    manager = open_manager("dac", "dac.uid_range", "500000-500099");
+    stranger = new_domain(UUID_B);
+    assert_call(0, svirt_domain_from_xml(arguments[1], &domain, &error));
+    assert_call(-EEXIST, svirt_domain_reserve_security_label(manager, stranger, guest, &error));
+    assert_call(0, svirt_domain_reserve_security_label(manager, domain, guest, &error));
+    assert_call(0, svirt_domain_check_security_process_label(manager, domain, guest, &error));
+    assert_call(0, svirt_domain_restore_security_resource_label(manager, domain, SVIRT_RESOURCE_DISK, arguments[2], 0, &error));
     assert_call(0, svirt_domain_restore_security_all_label(manager, domain, 0, &error));
     assert_call(0, svirt_domain_release_security_label(manager, domain, &error));
     svirt_domain_free(domain);
@@ -209,16 +210,22 @@ static int take_over(void *opaque)
     return 0;
 }
 
+static int become_new_daemon(void *opaque)
+{
+    execv(((char **)opaque)[0], opaque);
+    return 126;
+}
+
 static void a_new_daemon_takes_a_living_guest_over(void **state)
 {
     svirt_manager *manager = open_manager("dac", "dac.uid_range", "500000-500099");
     svirt_domain *domain = new_domain(UUID_A), *again;
-    char *disk = make_file("live.img", 0600), *plug = make_file("plug.img", 0600), *xml, cmdline[64] = "";
+    char *disk = make_file("live.img", 0600), *plug = make_file("plug.img", 0600), *xml, cmdline[64] = "", pid[16];
     void *both[] = {manager, domain};
     svirt_process_label live;
     pid_t guest;
     uid_t uid;
-    int status, fd;
+    int fd;
     (void)state;
     assert_call(0, svirt_domain_add_resource(domain, SVIRT_RESOURCE_DISK, disk, 0, &error));
     assert_call(0, svirt_domain_gen_security_label(manager, domain, &error));
@@ -241,12 +248,8 @@ static void a_new_daemon_takes_a_living_guest_over(void **state)
     xml = svirt_domain_to_xml(domain);
     assert_non_null(xml);
     svirt_domain_free(domain);
-    /* A process of its own stands for the daemon that was started again. */
-    {
-        struct taken_over what = {xml, plug, guest};
-        status = in_child(take_over, &what);
-    }
-    assert_int_equal(status, 0);
+    snprintf(pid, sizeof pid, "%d", guest);
+    assert_int_equal(in_child(become_new_daemon, (char *[]){program, folder, xml, plug, pid, NULL}), 0);
     assert_owner(disk, 0, 0);
     assert_owner(plug, 0, 0);
     assert_forgotten(disk);
@@ -296,7 +299,7 @@ static void images_can_be_listed(void **state)
     svirt_manager_close(manager);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_user_for_all),
@@ -308,5 +311,8 @@ int main(void)
         cmocka_unit_test(a_new_daemon_takes_a_living_guest_over),
         cmocka_unit_test(images_can_be_listed),
     };
+    program = argv[0];
+    if (argc == 5)
+        return take_over(argv + 1);
     return cmocka_run_group_tests_name("dac", tests, make_folder, remove_folder);
 }

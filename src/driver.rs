@@ -22,6 +22,13 @@ pub struct Labels {
     pub image_label: Option<String>,
 }
 
+impl Labels {
+    /// The labels that a seclabel names.
+    pub fn of(seclabel: &Seclabel) -> Self {
+        Self { label: seclabel.label.clone(), image_label: seclabel.image_label.clone() }
+    }
+}
+
 /// The live label of a process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProcessLabel {

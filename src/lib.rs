@@ -16,5 +16,5 @@ pub mod image;
 mod log;
 pub mod manager;
 pub mod options;
-mod reservation;
+pub mod reservation;
 mod sys;

@@ -14,7 +14,8 @@ pub enum Level {
     Warning = 3,
 }
 
-type Handler = Box<dyn Fn(Level, &str) + Send + Sync>;
+/// Gets a message. It may be called on any thread, and must not set a handler.
+pub type Handler = Box<dyn Fn(Level, &str) + Send + Sync>;
 
 static HANDLER: RwLock<Option<Handler>> = RwLock::new(None);
 

@@ -64,39 +64,63 @@ impl Manager {
             };
             if seclabel.live || seclabel.kind == SeclabelType::Dynamic && seclabel.label.is_some() {
                 let label = seclabel.label.as_deref().unwrap_or("none");
-                let text = format!("domain {} already has the {} label {label}; release it first", definition.name, driver.model());
+                let text = format!(
+                    "domain {} already has the {} label {label}; release it first",
+                    definition.name,
+                    driver.model()
+                );
                 return Err(Error::new(libc::EALREADY, text));
             }
             if seclabel.kind == SeclabelType::None && self.require_confined {
-                let text = format!("domain {}: require_confined is set, but the guest is not to be confined by {}", definition.name, driver.model());
+                let text = format!(
+                    "domain {}: require_confined is set, but the guest is not to be confined by {}",
+                    definition.name,
+                    driver.model()
+                );
                 return Err(Error::invalid(text));
             }
             seclabels.push(seclabel);
         }
-        let had: Vec<bool> = self.drivers.iter().map(|d| d.has_security_label(definition.uuid)).collect();
-        let made = self.drivers.iter().zip(&mut seclabels).try_for_each(|(driver, seclabel)| {
-            let labels = driver.gen_security_label(definition, seclabel)?;
-            seclabel.label = labels.label;
-            seclabel.image_label = labels.image_label;
-            seclabel.live = true;
-            Ok(())
-        });
-        let plan = made.and_then(|()| self.plan(&seclabels));
-        match plan {
-            Ok(plan) => {
-                put_seclabels(definition, seclabels);
-                domain.plan().set(Some(plan));
-                Ok(())
+        self.give_labels(domain, definition, |definition| {
+            for (driver, seclabel) in self.drivers.iter().zip(&mut seclabels) {
+                let labels = driver.gen_security_label(definition, seclabel)?;
+                seclabel.label = labels.label;
+                seclabel.image_label = labels.image_label;
             }
+            Ok(seclabels)
+        })
+    }
+
+    /// Makes what `take` takes for the domain its live labels; when a driver fails, what the earlier ones
+    /// have newly taken is free again.
+    fn give_labels(
+        &self,
+        domain: &Domain,
+        definition: &mut Definition,
+        take: impl FnOnce(&Definition) -> Result<Vec<Seclabel>>,
+    ) -> Result<()> {
+        let had: Vec<bool> = self.drivers.iter().map(|d| d.has_security_label(definition.uuid)).collect();
+        let taken = take(definition).and_then(|seclabels| Ok((self.plan(&seclabels)?, seclabels)));
+        let (plan, seclabels) = match taken {
+            Ok(taken) => taken,
             Err(error) => {
                 for (driver, _) in self.drivers.iter().zip(had).filter(|(_, had)| !had) {
                     if let Err(error) = driver.release_security_label(definition.uuid) {
-                        warning!("while undoing a failed gen: {error}");
+                        warning!("while undoing: {error}");
                     }
                 }
-                Err(error)
+                return Err(error);
+            }
+        };
+        for seclabel in seclabels {
+            let seclabel = Seclabel { live: true, ..seclabel };
+            match definition.seclabels.iter_mut().find(|s| s.model == seclabel.model) {
+                Some(place) => *place = seclabel,
+                None => definition.seclabels.push(seclabel),
             }
         }
+        domain.plan().set(Some(plan));
+        Ok(())
     }
 
     /// Makes the domain's unique labels usable by others again. Goes by the domain's uuid: the handle's
@@ -120,37 +144,41 @@ impl Manager {
         self.check_process()?;
         let definition = &mut *domain.lock()?;
         self.resolve_models(definition)?;
-        let mut seclabels = Vec::with_capacity(self.drivers.len());
-        for driver in &self.drivers {
-            let mut seclabel = match definition.seclabel(driver.model()) {
-                Some(given) => given.clone(),
-                None => Seclabel { implicit: true, ..Seclabel::new(Some(driver.model()), SeclabelType::Dynamic, None, None)? },
-            };
-            if seclabel.kind != SeclabelType::None {
-                let live = driver.get_security_process_label(pid)?.label;
-                if let Some(label) = &seclabel.label && driver.process_label_of(label)? != live {
-                    return Err(self.not_confined(driver.model(), pid, &live, label));
-                }
-                let label = seclabel.label.take().or(Some(live)).filter(|label| !label.is_empty());
-                seclabel.image_label = match &label {
-                    Some(label) => driver.image_label_of(definition, label)?,
-                    None => None,
-                };
-                seclabel.label = label;
-            }
-            let labels = Labels { label: seclabel.label.clone(), image_label: seclabel.image_label.clone() };
-            driver.reserve_security_label(definition, &labels)?;
-            seclabel.live = true;
-            seclabels.push(seclabel);
-        }
-        let plan = self.plan(&seclabels)?;
-        put_seclabels(definition, seclabels);
-        domain.plan().set(Some(plan));
+        self.give_labels(domain, definition, |definition| {
+            self.drivers.iter().map(|driver| self.reserve(&**driver, definition, pid)).collect()
+        })?;
         let steps = self.steps(definition, &definition.resources)?;
         let original = |step: &image::Step, mode| {
             self.driver_of(Some(step.model)).ok().and_then(|driver| driver.default_label(&step.path, mode))
         };
         self.with_settings(|settings| image::adopt(self.holder(definition.uuid), &steps, settings, original))
+    }
+
+    /// One driver's part of taking over a live domain.
+    fn reserve(&self, driver: &dyn Driver, definition: &Definition, pid: libc::pid_t) -> Result<Seclabel> {
+        let model = driver.model();
+        let mut seclabel = match definition.seclabel(model) {
+            Some(given) => given.clone(),
+            None => {
+                Seclabel { implicit: true, ..Seclabel::new(Some(model), SeclabelType::Dynamic, None, None)? }
+            }
+        };
+        if seclabel.kind != SeclabelType::None {
+            let live = driver.get_security_process_label(pid)?.label;
+            if let Some(label) = &seclabel.label
+                && driver.process_label_of(label)? != live
+            {
+                return Err(self.not_confined(model, pid, &live, label));
+            }
+            let label = seclabel.label.take().or(Some(live)).filter(|label| !label.is_empty());
+            seclabel.image_label = match &label {
+                Some(label) => driver.image_label_of(definition, label)?,
+                None => None,
+            };
+            seclabel.label = label;
+        }
+        driver.reserve_security_label(definition, &Labels::of(&seclabel))?;
+        Ok(seclabel)
     }
 
     /// Whether every label that the caller gave can be applied on this host.
@@ -243,8 +271,8 @@ impl Manager {
     pub fn security_mount_options(&self, domain: &Domain) -> Result<String> {
         self.check_process()?;
         let definition = domain.lock()?;
-        let of = |driver: &Box<dyn Driver>| definition.seclabel(driver.model()).map(|s| driver.mount_options(s));
-        Ok(self.drivers.iter().filter_map(of).collect())
+        let drivers = self.drivers.iter();
+        Ok(drivers.filter_map(|d| definition.seclabel(d.model()).map(|s| d.mount_options(s))).collect())
     }
 
     fn holder(&self, uuid: Uuid) -> Holder {
@@ -252,7 +280,8 @@ impl Manager {
     }
 
     fn with_settings<R>(&self, work: impl FnOnce(&image::Settings<'_>) -> R) -> R {
-        let tolerates = |model: &'static str, errno| self.driver_of(Some(model)).is_ok_and(|d| d.tolerates(errno));
+        let tolerates =
+            |model: &'static str, errno| self.driver_of(Some(model)).is_ok_and(|d| d.tolerates(errno));
         work(&image::Settings { durable: self.durable, tolerates: &tolerates })
     }
 
@@ -262,7 +291,8 @@ impl Manager {
         for at in 0..definition.seclabels.len() {
             match &definition.seclabels[at].model {
                 None if definition.seclabel(primary).is_some() => {
-                    let text = format!("domain {}: more than one seclabel of model {primary}", definition.name);
+                    let text =
+                        format!("domain {}: more than one seclabel of model {primary}", definition.name);
                     return Err(Error::invalid(text));
                 }
                 None => definition.seclabels[at].model = Some(primary.to_owned()),
@@ -275,7 +305,9 @@ impl Manager {
     fn implicit(&self, model: &'static str) -> Result<Seclabel> {
         let confined = self.default_confined && model != "none";
         if !confined && self.require_confined {
-            return Err(Error::invalid(format!("require_confined is set, but {model} would not confine this domain")));
+            return Err(Error::invalid(format!(
+                "require_confined is set, but {model} would not confine this domain"
+            )));
         }
         let kind = if confined { SeclabelType::Dynamic } else { SeclabelType::None };
         let mut seclabel = Seclabel::new(Some(model), kind, None, None)?;
@@ -292,11 +324,10 @@ impl Manager {
             return Ok(());
         }
         self.resolve_models(definition)?;
-        let mut seclabels = Vec::with_capacity(self.drivers.len());
-        for driver in &self.drivers {
-            let from_xml = |s: &&Seclabel| {
-                s.live || s.image_label.is_some() || s.kind == SeclabelType::Dynamic && s.label.is_some()
-            };
+        let from_xml = |s: &&Seclabel| {
+            s.live || s.image_label.is_some() || s.kind == SeclabelType::Dynamic && s.label.is_some()
+        };
+        let claim = |driver: &dyn Driver, definition: &Definition| {
             let Some(seclabel) = definition.seclabel(driver.model()).filter(from_xml) else {
                 return Err(self.no_label(definition, driver.model()));
             };
@@ -304,15 +335,12 @@ impl Manager {
             if let (None, Some(label)) = (&seclabel.image_label, &seclabel.label) {
                 seclabel.image_label = driver.image_label_of(definition, label)?;
             }
-            let labels = Labels { label: seclabel.label.clone(), image_label: seclabel.image_label.clone() };
-            driver.reserve_security_label(definition, &labels)?;
-            seclabel.live = true;
-            seclabels.push(seclabel);
-        }
-        let plan = self.plan(&seclabels)?;
-        put_seclabels(definition, seclabels);
-        domain.plan().set(Some(plan));
-        Ok(())
+            driver.reserve_security_label(definition, &Labels::of(&seclabel))?;
+            Ok(seclabel)
+        };
+        self.give_labels(domain, definition, |definition| {
+            self.drivers.iter().map(|driver| claim(&**driver, definition)).collect()
+        })
     }
 
     fn plan(&self, seclabels: &[Seclabel]) -> Result<Plan> {
@@ -336,17 +364,9 @@ impl Manager {
     }
 
     fn not_confined(&self, model: &str, pid: libc::pid_t, live: &str, meant: &str) -> Error {
-        let text = format!("process {pid} runs with the {model} label {live}, not with {meant}; it is not confined as its domain should be, stop it");
+        let text = format!(
+            "process {pid} runs with the {model} label {live}, not with {meant}; it is not confined as its domain should be, stop it"
+        );
         Error::new(libc::EPERM, text).with_path(Path::new(&format!("/proc/{pid}")))
-    }
-}
-
-/// Replaces the seclabels of these models, keeping the order of those that were there.
-fn put_seclabels(definition: &mut Definition, seclabels: Vec<Seclabel>) {
-    for seclabel in seclabels {
-        match definition.seclabels.iter_mut().find(|s| s.model == seclabel.model) {
-            Some(place) => *place = seclabel,
-            None => definition.seclabels.push(seclabel),
-        }
     }
 }

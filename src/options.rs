@@ -44,7 +44,10 @@ impl Options {
     pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
         let Some((name, kind)) = KNOWN.iter().find(|(known, _)| *known == name) else {
             let known: Vec<&str> = KNOWN.iter().map(|(known, _)| *known).collect();
-            return Err(Error::invalid(format!("option {name:?} is unknown; known are {}", known.join(", "))));
+            return Err(Error::invalid(format!(
+                "option {name:?} is unknown; known are {}",
+                known.join(", ")
+            )));
         };
         let must_be = |what: &str| Err(Error::invalid(format!("option {name}: {value:?} must be {what}")));
         match kind {
@@ -53,8 +56,12 @@ impl Options {
             Value::Word if value.is_empty() || value.contains(|c: char| c == '/' || c.is_control()) => {
                 return must_be("a name without slashes and control characters");
             }
-            Value::OneOf(all) if !all.contains(&value) => return must_be(&format!("one of {}", all.join(", "))),
-            Value::McsRange => drop(Pairs::new(None, Some(value)).map_err(|e| e.context("option mcs.range"))?),
+            Value::OneOf(all) if !all.contains(&value) => {
+                return must_be(&format!("one of {}", all.join(", ")));
+            }
+            Value::McsRange => {
+                drop(Pairs::new(None, Some(value)).map_err(|e| e.context("option mcs.range"))?)
+            }
             Value::UidRange => drop(value.parse::<UidRange>()?),
             _ => {}
         }
@@ -94,9 +101,17 @@ mod tests {
     fn only_known_names_and_fitting_values() {
         let mut options = Options::default();
         for (name, value) in [
-            ("nonsense", "1"), ("", ""), ("default_confined", "true"), ("default_confined", ""),
-            ("remember", "disk"), ("runtime_dir", "relative"), ("owner", ""), ("owner", "a/b"),
-            ("mcs.range", "c0.c6"), ("dac.uid_range", "0-1"), ("dac.user", ""),
+            ("nonsense", "1"),
+            ("", ""),
+            ("default_confined", "true"),
+            ("default_confined", ""),
+            ("remember", "disk"),
+            ("runtime_dir", "relative"),
+            ("owner", ""),
+            ("owner", "a/b"),
+            ("mcs.range", "c0.c6"),
+            ("dac.uid_range", "0-1"),
+            ("dac.user", ""),
         ] {
             assert_eq!(options.set(name, value).unwrap_err().errno(), libc::EINVAL, "{name}={value}");
             assert_eq!(options.get(name), None);

@@ -86,7 +86,8 @@ impl Registry {
         if let Some(registry) = all.get(directory) {
             return Ok(registry.clone());
         }
-        let mut state = State { log: Log::open(directory)?, book: Book::default(), random: Random::default() };
+        let mut state =
+            State { log: Log::open(directory)?, book: Book::default(), random: Random::default() };
         state.catch_up()?;
         let registry = Arc::new(Self { state: Mutex::new(state) });
         all.insert(directory.to_owned(), registry.clone());
@@ -204,10 +205,12 @@ impl State {
         }
         let (universe, pool) = &self.book.ranges[range.0];
         let mut failed = None;
-        let number = pool.choose(|count| self.random.below(count).unwrap_or_else(|e| {
-            failed = Some(e);
-            0
-        }));
+        let number = pool.choose(|count| {
+            self.random.below(count).unwrap_or_else(|e| {
+                failed = Some(e);
+                0
+            })
+        });
         match failed {
             Some(error) => Err(error),
             None => Ok(number.map(|number| universe.key(number))),

@@ -209,7 +209,10 @@ pub unsafe extern "C" fn svirt_domain_set_seclabel(
 /// The label of the guest's process for a model (NULL: the first); NULL when it has none (yet). The caller
 /// frees it with svirt_string_free(). Between fork and exec: no.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn svirt_domain_label(domain: *const svirt_domain, model: *const c_char) -> *mut c_char {
+pub unsafe extern "C" fn svirt_domain_label(
+    domain: *const svirt_domain,
+    model: *const c_char,
+) -> *mut c_char {
     // SAFETY: pointers by contract.
     quiet(ptr::null_mut(), || string(unsafe { of_model(domain, model, |s| s.label.clone()) }))
 }

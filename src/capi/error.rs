@@ -95,7 +95,8 @@ pub const SVIRT_LOG_INFO: c_int = 2;
 pub const SVIRT_LOG_WARNING: c_int = 3;
 
 /// Who gets the library's messages. `message` is valid during the call only.
-pub type svirt_log_handler = Option<unsafe extern "C" fn(level: c_int, message: *const c_char, opaque: *mut c_void)>;
+pub type svirt_log_handler =
+    Option<unsafe extern "C" fn(level: c_int, message: *const c_char, opaque: *mut c_void)>;
 
 struct Opaque(*mut c_void);
 // SAFETY: the pointer is only handed back to the handler, which by contract may run on any thread.
@@ -109,7 +110,7 @@ unsafe impl Sync for Opaque {}
 #[unsafe(no_mangle)]
 pub extern "C" fn svirt_set_log_handler(handler: svirt_log_handler, opaque: *mut c_void) {
     let opaque = Opaque(opaque);
-    let handler = handler.map(|handler| -> Box<dyn Fn(log::Level, &str) + Send + Sync> {
+    let handler = handler.map(|handler| -> log::Handler {
         Box::new(move |level, message| {
             let opaque = &opaque;
             if let Ok(message) = CString::new(message) {

@@ -48,7 +48,8 @@ pub unsafe extern "C" fn svirt_manager_foreach_image(
                 let path = text(info.path.as_os_str().as_bytes());
                 let (model, label) = (text(info.model.as_bytes()), text(info.label.as_bytes()));
                 let original = info.original.map(|original| text(original.as_bytes()));
-                let names: Vec<CString> = info.holders.iter().map(|u| text(u.to_string().as_bytes())).collect();
+                let names: Vec<CString> =
+                    info.holders.iter().map(|u| text(u.to_string().as_bytes())).collect();
                 let uuids: Vec<*const c_char> = names.iter().map(|uuid| uuid.as_ptr()).collect();
                 let image = svirt_image {
                     size: size_of::<svirt_image>(),

@@ -371,7 +371,11 @@ pub unsafe extern "C" fn svirt_domain_clear_security_socket_label(
 
 /// # Safety
 /// Pointers by contract.
-unsafe fn no_sockets(manager: *mut svirt_manager, domain: *mut svirt_domain, error: *mut *mut svirt_error) -> c_int {
+unsafe fn no_sockets(
+    manager: *mut svirt_manager,
+    domain: *mut svirt_domain,
+    error: *mut *mut svirt_error,
+) -> c_int {
     if error.is_null() {
         // No allocation: this may be a child between fork and exec.
         return if manager.is_null() || domain.is_null() { -libc::EINVAL } else { -libc::ENOTSUP };

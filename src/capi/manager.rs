@@ -113,7 +113,9 @@ pub unsafe extern "C" fn svirt_manager_reconcile(
             for at in 0..count {
                 super::text(*live_uuids.add(at), "uuid")?.parse::<crate::domain::Uuid>()?;
             }
-            Err(Error::unsupported("reconcile is not in this version: give domains back with restore and release"))
+            Err(Error::unsupported(
+                "reconcile is not in this version: give domains back with restore and release",
+            ))
         })
     }
 }
@@ -121,7 +123,10 @@ pub unsafe extern "C" fn svirt_manager_reconcile(
 /// Begins to collect this thread's labelling for another mount namespace. Not in this version: ENOTSUP.
 /// Between fork and exec: no.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn svirt_manager_transaction_start(manager: *mut svirt_manager, error: *mut *mut svirt_error) -> c_int {
+pub unsafe extern "C" fn svirt_manager_transaction_start(
+    manager: *mut svirt_manager,
+    error: *mut *mut svirt_error,
+) -> c_int {
     // SAFETY: pointers by contract.
     unsafe { guard(error, || handle(manager, "manager").and_then(|_| no_transactions())) }
 }

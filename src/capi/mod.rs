@@ -1,6 +1,10 @@
 //! The C interface. Every function checks its arguments, calls one method, and turns the result into
 //! what C expects; a panic on the way becomes `EIO` and never leaves the library.
 #![allow(unsafe_code)]
+#![allow(
+    clippy::missing_safety_doc,
+    reason = "the docs go into the header, whose contract is that of every C pointer"
+)]
 #![allow(non_camel_case_types, reason = "these are the names C sees")]
 
 mod domain;

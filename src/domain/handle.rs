@@ -18,11 +18,7 @@ pub struct Domain {
 impl Domain {
     /// A handle for a definition.
     pub fn new(definition: Definition) -> Self {
-        Self {
-            generation: fork::generation(),
-            definition: Mutex::new(definition),
-            plan: Cell::default(),
-        }
+        Self { generation: fork::generation(), definition: Mutex::new(definition), plan: Cell::default() }
     }
 
     /// The definition, for as long as the guard lives; `EDEADLK` in a forked child, where the lock may
@@ -45,6 +41,8 @@ pub fn same_process(generation: u64, what: &str) -> Result<()> {
     }
     Err(Error::new(
         libc::EDEADLK,
-        format!("this {what} was made before fork: in the child only svirt_domain_set_security_process_label may be called"),
+        format!(
+            "this {what} was made before fork: in the child only svirt_domain_set_security_process_label may be called"
+        ),
     ))
 }

@@ -37,7 +37,9 @@ impl Definition {
             return Err(Error::invalid("the domain's name is empty or has control characters"));
         }
         if virt_type.is_empty() || !virt_type.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
-            return Err(Error::invalid(format!("{virt_type:?} is not a domain type such as kvm, qemu or lxc")));
+            return Err(Error::invalid(format!(
+                "{virt_type:?} is not a domain type such as kvm, qemu or lxc"
+            )));
         }
         Ok(Self {
             name: name.to_owned(),
@@ -53,7 +55,10 @@ impl Definition {
     pub fn add_seclabel(&mut self, seclabel: Seclabel) -> Result<()> {
         if self.seclabels.iter().any(|s| s.model == seclabel.model) {
             let model = seclabel.model.as_deref().unwrap_or("the primary driver");
-            return Err(Error::invalid(format!("domain {}: more than one seclabel of model {model}", self.name)));
+            return Err(Error::invalid(format!(
+                "domain {}: more than one seclabel of model {model}",
+                self.name
+            )));
         }
         self.seclabels.push(seclabel);
         Ok(())

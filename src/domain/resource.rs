@@ -168,7 +168,9 @@ pub fn checked_path(path: &Path) -> Result<PathBuf> {
         return Err(Error::invalid(format!("{shown}: a resource's path must be absolute")).with_path(path));
     }
     if path.as_os_str().as_bytes().iter().any(u8::is_ascii_control) {
-        return Err(Error::invalid(format!("{shown:?}: a path with control characters is refused")).with_path(path));
+        return Err(
+            Error::invalid(format!("{shown:?}: a path with control characters is refused")).with_path(path)
+        );
     }
     Ok(path.to_owned())
 }

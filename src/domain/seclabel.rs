@@ -68,8 +68,7 @@ impl Seclabel {
         let of = model.unwrap_or("the primary driver");
         let wrong = |what: &str| Err(Error::invalid(format!("seclabel of {of}: {what}")));
         // libvirt writes model='none' for a guest that is not confined at all.
-        let (model, kind) =
-            if model == Some("none") { (None, SeclabelType::None) } else { (model, kind) };
+        let (model, kind) = if model == Some("none") { (None, SeclabelType::None) } else { (model, kind) };
         if model == Some("") {
             return wrong("the model is empty");
         }

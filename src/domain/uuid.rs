@@ -66,8 +66,14 @@ mod tests {
 
     #[test]
     fn refuses_everything_else() {
-        for text in ["", "0", "0b15ad3c-11f4-4b0c-a8e2-6b0d5f3e000", "0b15ad3c-11f4-4b0c-a8e2-6b0d5f3e000g",
-            "0b15ad3c+11f4-4b0c-a8e2-6b0d5f3e0001", "é5ad3c11f44b0ca8e26b0d5f3e000111"] {
+        for text in [
+            "",
+            "0",
+            "0b15ad3c-11f4-4b0c-a8e2-6b0d5f3e000",
+            "0b15ad3c-11f4-4b0c-a8e2-6b0d5f3e000g",
+            "0b15ad3c+11f4-4b0c-a8e2-6b0d5f3e0001",
+            "é5ad3c11f44b0ca8e26b0d5f3e000111",
+        ] {
             assert_eq!(text.parse::<Uuid>().unwrap_err().errno(), libc::EINVAL, "{text}");
         }
     }

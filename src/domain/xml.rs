@@ -110,7 +110,8 @@ fn parse(xml: &str) -> Result<Document<'_>> {
     }
     too_deep(xml)?;
     let options = ParsingOptions { allow_dtd: false, ..ParsingOptions::default() };
-    Document::parse_with_options(xml, options).map_err(|e| Error::invalid(format!("the domain's XML is malformed: {e}")))
+    Document::parse_with_options(xml, options)
+        .map_err(|e| Error::invalid(format!("the domain's XML is malformed: {e}")))
 }
 
 /// Refuses, before the parser meets it, what would make it call itself too deeply (it does so for every
@@ -127,7 +128,9 @@ fn too_deep(xml: &str) -> Result<()> {
             _ => {
                 let (end, quotes) = tag_end(rest);
                 if quotes > 2 * MOST_ATTRIBUTES {
-                    return Err(Error::invalid(format!("the domain's XML has more than {MOST_ATTRIBUTES} attributes in one element")));
+                    return Err(Error::invalid(format!(
+                        "the domain's XML has more than {MOST_ATTRIBUTES} attributes in one element"
+                    )));
                 }
                 let tag = &rest[..end];
                 if tag.starts_with("</") {
@@ -166,7 +169,9 @@ fn seclabel(node: Node<'_, '_>) -> Result<Seclabel> {
         None | Some("dynamic") => SeclabelType::Dynamic,
         Some("static") => SeclabelType::Static,
         Some("none") => SeclabelType::None,
-        Some(other) => return Err(at(node, &format!("seclabel type {other:?} is not dynamic, static or none"))),
+        Some(other) => {
+            return Err(at(node, &format!("seclabel type {other:?} is not dynamic, static or none")));
+        }
     };
     let text = |name| child(node, name).map(content).filter(|text| !text.is_empty());
     let (label, base_label) = (text("label"), text("baselabel"));
@@ -220,7 +225,12 @@ fn write_added(definition: &Definition) -> String {
     let mut text = String::new();
     for resource in definition.resources.iter().filter(|resource| resource.added) {
         let path = resource.path.to_string_lossy();
-        let _ = write!(text, "<svirt:resource xmlns:svirt='{NAMESPACE}' kind='{}' path='{}'", resource.kind.name(), escape(&path));
+        let _ = write!(
+            text,
+            "<svirt:resource xmlns:svirt='{NAMESPACE}' kind='{}' path='{}'",
+            resource.kind.name(),
+            escape(&path)
+        );
         let flags = resource.flags;
         for (set, attribute) in [
             (flags.readonly, " readonly='yes'"),
@@ -236,7 +246,8 @@ fn write_added(definition: &Definition) -> String {
 }
 
 fn write_seclabel(text: &mut String, seclabel: &Seclabel) {
-    let model = seclabel.model.as_ref().map_or_else(String::new, |model| format!(" model='{}'", escape(model)));
+    let model =
+        seclabel.model.as_ref().map_or_else(String::new, |model| format!(" model='{}'", escape(model)));
     let relabel = if seclabel.relabel { "yes" } else { "no" };
     let _ = write!(text, "  <seclabel type='{}'{model} relabel='{relabel}'>", seclabel.kind.name());
     for (name, value) in [
@@ -276,7 +287,8 @@ fn child<'a, 'i>(node: Node<'a, 'i>, name: &str) -> Option<Node<'a, 'i>> {
 
 /// All text in an element, CDATA and entities resolved, without the white space around it.
 fn content(node: Node<'_, '_>) -> String {
-    let text: String = node.children().filter_map(|child| if child.is_text() { child.text() } else { None }).collect();
+    let text: String =
+        node.children().filter_map(|child| if child.is_text() { child.text() } else { None }).collect();
     text.trim().to_owned()
 }
 

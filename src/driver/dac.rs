@@ -32,7 +32,9 @@ impl FromStr for UidRange {
 
     fn from_str(text: &str) -> Result<Self> {
         let wrong = |why: &str| Error::invalid(format!("dac.uid_range {text:?}: {why}"));
-        let (first, last) = text.split_once('-').and_then(|(a, b)| number(a).zip(number(b)))
+        let (first, last) = text
+            .split_once('-')
+            .and_then(|(a, b)| number(a).zip(number(b)))
             .ok_or_else(|| wrong("not a range such as 100000-165535"))?;
         if first == 0 || first > last {
             return Err(wrong("it must ascend and must not have root in it"));
@@ -59,7 +61,8 @@ impl Universe for UidRange {
 
     fn number(&self, key: Key) -> Option<u32> {
         let uid = u32::try_from(key.value()).ok()?;
-        (key == Key::new(Class::Uid, u64::from(uid)) && (self.first..=self.last).contains(&uid)).then(|| uid - self.first)
+        (key == Key::new(Class::Uid, u64::from(uid)) && (self.first..=self.last).contains(&uid))
+            .then(|| uid - self.first)
     }
 }
 
@@ -105,7 +108,14 @@ impl Dac {
         }
         let range = config.range.map(|range| (range, registry.add_range(Arc::new(range))));
         let user = user.unwrap_or(own.0);
-        Ok(Self { user, group, range, dynamic_ownership: config.dynamic_ownership, registry, owner: config.owner })
+        Ok(Self {
+            user,
+            group,
+            range,
+            dynamic_ownership: config.dynamic_ownership,
+            registry,
+            owner: config.owner,
+        })
     }
 
     fn holder(&self, uuid: Uuid) -> Holder {
@@ -144,7 +154,11 @@ impl Driver for Dac {
             (SeclabelType::Dynamic, None) => (self.user, self.group.unwrap_or(self.user)),
             (SeclabelType::Dynamic, Some((range, drawn))) => {
                 let key = self.registry.take_any(*drawn, self.holder(domain.uuid))?.ok_or_else(|| {
-                    let text = format!("domain {}: all of {} are taken; stop a guest or widen dac.uid_range", domain.name, range.name());
+                    let text = format!(
+                        "domain {}: all of {} are taken; stop a guest or widen dac.uid_range",
+                        domain.name,
+                        range.name()
+                    );
                     Error::new(libc::ENOSPC, text)
                 })?;
                 let uid = key.value() as u32;
@@ -152,7 +166,11 @@ impl Driver for Dac {
             }
         };
         let image_label = Label::Owner(uid, gid).to_string();
-        let label = if seclabel.kind == SeclabelType::Static { seclabel.label.clone() } else { Some(image_label.clone()) };
+        let label = if seclabel.kind == SeclabelType::Static {
+            seclabel.label.clone()
+        } else {
+            Some(image_label.clone())
+        };
         Ok(Labels { label, image_label: Some(image_label) })
     }
 
@@ -284,7 +302,11 @@ fn group_id(text: &str) -> Result<u32> {
 
 /// A name is looked up before it is taken for a number; `+` forces a number.
 fn id(text: &str, what: &str, look_up: impl Fn(&str) -> nix::Result<Option<u32>>) -> Result<u32> {
-    let wrong = || Error::invalid(format!("{text:?} is not a {what}: neither a known name nor a number below 4294967295"));
+    let wrong = || {
+        Error::invalid(format!(
+            "{text:?} is not a {what}: neither a known name nor a number below 4294967295"
+        ))
+    };
     if let Some(forced) = text.strip_prefix('+') {
         return number(forced).ok_or_else(wrong);
     }
@@ -298,7 +320,8 @@ fn id(text: &str, what: &str, look_up: impl Fn(&str) -> nix::Result<Option<u32>>
 }
 
 fn primary_group(uid: u32) -> Result<Option<u32>> {
-    let user = User::from_uid(Uid::from_raw(uid)).map_err(|e| Error::new(e as i32, format!("cannot look up uid {uid}: {e}")))?;
+    let user = User::from_uid(Uid::from_raw(uid))
+        .map_err(|e| Error::new(e as i32, format!("cannot look up uid {uid}: {e}")))?;
     Ok(user.map(|user| user.gid.as_raw()))
 }
 
@@ -322,8 +345,23 @@ mod tests {
         assert_eq!(ids("root:root").unwrap(), (0, 0));
         assert_eq!(ids("107:64055").unwrap(), (107, 64055));
         assert_eq!(ids("root:+5").unwrap(), (0, 5));
-        for label in ["", ":", "root", "root:", ":root", "+4294967295:+0", "+0:+4294967295", "+4294967296:+0",
-            "0x10:0", "+:+", "++1:+1", "+-1:+1", "no such user:root", "+1:+1:+1", "+ 1:+1"] {
+        for label in [
+            "",
+            ":",
+            "root",
+            "root:",
+            ":root",
+            "+4294967295:+0",
+            "+0:+4294967295",
+            "+4294967296:+0",
+            "0x10:0",
+            "+:+",
+            "++1:+1",
+            "+-1:+1",
+            "no such user:root",
+            "+1:+1:+1",
+            "+ 1:+1",
+        ] {
             assert_eq!(ids(label).unwrap_err().errno(), libc::EINVAL, "{label}");
         }
     }

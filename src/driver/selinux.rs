@@ -133,7 +133,10 @@ impl Driver for Selinux {
                 let range = Range { low: level.clone(), high: level };
                 let (user, role) = (self.daemon.user.clone(), self.daemon.role.clone());
                 let label = Context { user, role, kind, range: Some(range.clone()) }.to_string();
-                Ok(Labels { label: Some(label), image_label: Some(self.image_label(&domain.virt_type, range)?) })
+                Ok(Labels {
+                    label: Some(label),
+                    image_label: Some(self.image_label(&domain.virt_type, range)?),
+                })
             }
         }
     }
@@ -157,11 +160,16 @@ impl Driver for Selinux {
         if let Some(base) = &seclabel.base_label {
             base.parse::<Context>()?;
         }
-        domain.resources.iter().filter_map(|r| device_label(r, "selinux", false).flatten()).try_for_each(check)
+        domain
+            .resources
+            .iter()
+            .filter_map(|r| device_label(r, "selinux", false).flatten())
+            .try_for_each(check)
     }
 
     fn get_security_process_label(&self, pid: libc::pid_t) -> Result<ProcessLabel> {
-        let label = text_of(SecurityContext::of_process(pid, true), &format!("the context of process {pid}"))?;
+        let label =
+            text_of(SecurityContext::of_process(pid, true), &format!("the context of process {pid}"))?;
         Ok(ProcessLabel { label, enforcing: selinux::current_mode() == SELinuxMode::Enforcing })
     }
 

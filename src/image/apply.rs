@@ -77,7 +77,9 @@ pub fn restore_all(holder: Holder, migrated: bool) -> Result<()> {
 /// Gives back one image that a domain holds, unless another resource of the domain uses it too.
 pub fn restore(holder: Holder, path: &Path) -> Result<()> {
     let mut gone = Table::get().drop_uses(holder, |hold| *hold.path == *path);
-    if gone.is_empty() && let Ok(node) = Node::find(path) {
+    if gone.is_empty()
+        && let Ok(node) = Node::find(path)
+    {
         // The same image by another name.
         gone = Table::get().drop_uses(holder, |hold| hold.key.0 == node.identity());
     }
@@ -130,7 +132,10 @@ impl Image<'_> {
     }
 
     fn lock(&self) -> Result<()> {
-        self.node.lock_metadata().map(drop).map_err(|e| self.failed("another process keeps its metadata locked", &e))
+        self.node
+            .lock_metadata()
+            .map(drop)
+            .map_err(|e| self.failed("another process keeps its metadata locked", &e))
     }
 
     fn hold_first(&self, model: &'static str, label: &Label) -> Result<Option<Held>> {
@@ -147,7 +152,9 @@ impl Image<'_> {
             };
             match memory.standing(self.holder, current.as_ref(), self.node.on_shared_filesystem()) {
                 Standing::Free(remembered) => held.original = remembered.or(held.original),
-                Standing::HeldByUs if matches!(label, Label::Grant { .. }) || current.as_ref() == Some(label) => {
+                Standing::HeldByUs
+                    if matches!(label, Label::Grant { .. }) || current.as_ref() == Some(label) =>
+                {
                     held.original = memory.original;
                     held.durable = true;
                     self.restore_remembered_acl(&mut held);
@@ -172,7 +179,9 @@ impl Image<'_> {
         match put(self.node, label) {
             Ok(()) => Ok(Some(held)),
             Err(error) => {
-                if held.durable && let Err(error) = durable::forget(self.node, model) {
+                if held.durable
+                    && let Err(error) = durable::forget(self.node, model)
+                {
                     warning!("{}: cannot remove what was remembered: {error}", self.path.display());
                 }
                 self.not_put(model, label, current.as_ref(), &error).map(|()| None)
@@ -189,7 +198,9 @@ impl Image<'_> {
             });
         match written {
             Ok(()) => Ok(true),
-            Err(error) if unsupported(&error) || error.raw_os_error() == Some(libc::EROFS) => {
+            // A policy may let a daemon relabel a device node and yet write nothing else about it.
+            Err(error) if unsupported(&error) || refused(&error) => {
+                let _ = durable::forget(self.node, model);
                 info!("{}: its label is remembered in memory only: {error}", self.path.display());
                 Ok(false)
             }
@@ -212,7 +223,8 @@ impl Image<'_> {
             return Ok(());
         }
         if held.durable {
-            let memory = Remembered::read(self.node, model).map_err(|e| self.failed("cannot read its count", &e))?;
+            let memory =
+                Remembered::read(self.node, model).map_err(|e| self.failed("cannot read its count", &e))?;
             self.count(model, memory.count.max(held.holders.len() as u32).saturating_add(1))?;
         }
         self.grant(label)?;
@@ -235,14 +247,20 @@ impl Image<'_> {
             return Ok(fits);
         }
         self.lock()?;
-        let current = current(self.node, &step.label).map_err(|e| self.failed("cannot read its label", &e))?;
-        let memory = if self.settings.durable { Remembered::read(self.node, model).unwrap_or_default() } else { Remembered::default() };
+        let current =
+            current(self.node, &step.label).map_err(|e| self.failed("cannot read its label", &e))?;
+        let memory = if self.settings.durable {
+            Remembered::read(self.node, model).unwrap_or_default()
+        } else {
+            Remembered::default()
+        };
         let grant = matches!(step.label, Label::Grant { .. });
         if grant && memory.count == 0 || !grant && current.as_ref() != Some(&step.label) {
             debug!("{}: not labelled for the domain, so not taken over", self.path.display());
             return Ok(false);
         }
-        let mut held = self.held(memory.original.clone().or_else(|| original(step, self.node.mode())), &step.label);
+        let mut held =
+            self.held(memory.original.clone().or_else(|| original(step, self.node.mode())), &step.label);
         held.durable = memory.count > 0;
         if grant {
             held.acl = Some(Acl::read(self.node).map_err(|e| self.no_acl(&e))?);
@@ -285,7 +303,13 @@ impl Image<'_> {
         durable::set_count(self.node, model, count).map_err(|e| self.failed("cannot count its holders", &e))
     }
 
-    fn not_put(&self, model: &'static str, label: &Label, current: Option<&Label>, error: &io::Error) -> Result<()> {
+    fn not_put(
+        &self,
+        model: &'static str,
+        label: &Label,
+        current: Option<&Label>,
+        error: &io::Error,
+    ) -> Result<()> {
         let errno = error.raw_os_error().unwrap_or(libc::EIO);
         if let Label::Grant { .. } = label {
             return Err(self.no_acl(error));
@@ -366,12 +390,16 @@ fn give_back_one(node: &Node, held: &Held, at: usize, hold: &Hold, migrated: boo
     let own = &held.holders[at].1;
     let elsewhere = migrated && node.on_shared_filesystem();
     if let (Label::Grant { uid, .. }, Some(before)) = (own, &held.acl) {
-        take_grant(node, before, *uid, own, others == 0).map_err(|e| failed("cannot take the guest's entry out of its access control list", &e))?;
+        take_grant(node, before, *uid, own, others == 0)
+            .map_err(|e| failed("cannot take the guest's entry out of its access control list", &e))?;
     } else if others == 0 && !elsewhere {
         let current = current(node, own).map_err(|e| failed("cannot read its label", &e))?;
         if current.as_ref() != Some(own) {
             let has = current.map_or_else(|| "none".to_owned(), |l| l.to_string());
-            warning!("{}: its {model} label was changed to {has} while in use; it is left", hold.path.display());
+            warning!(
+                "{}: its {model} label was changed to {has} while in use; it is left",
+                hold.path.display()
+            );
         } else if held.original != current {
             take_off(node, held.original.as_ref()).map_err(|e| {
                 let original = held.original.as_ref().map_or_else(|| "none".to_owned(), Label::to_string);
@@ -434,6 +462,10 @@ fn take_off(node: &Node, original: Option<&Label>) -> io::Result<()> {
         Some(label) => put(node, label),
         None => xattr::remove(node.xattrs(), SELINUX),
     }
+}
+
+fn refused(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EACCES | libc::EPERM | libc::EROFS))
 }
 
 fn unsupported(error: &io::Error) -> bool {

@@ -59,10 +59,8 @@ static BOOT: Lazy<Boot> = Lazy::new(|| {
         id if id.is_empty() => line("/proc/sys/kernel/hostname"),
         id => id,
     };
-    let time = line("/proc/stat")
-        .lines()
-        .find_map(|l| l.strip_prefix("btime ")?.trim().parse().ok())
-        .unwrap_or(0);
+    let time =
+        line("/proc/stat").lines().find_map(|l| l.strip_prefix("btime ")?.trim().parse().ok()).unwrap_or(0);
     Boot { id: line("/proc/sys/kernel/random/boot_id"), host, time }
 });
 
@@ -234,4 +232,3 @@ pub fn remember_acl(node: &Node, acl: &[u8]) -> io::Result<()> {
 pub fn remembered_acl(node: &Node) -> Option<Vec<u8>> {
     xattr::get(node.xattrs(), ACL).ok()
 }
-

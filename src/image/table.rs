@@ -54,7 +54,6 @@ pub struct Hold {
     pub uses: u32,
 }
 
-
 impl Table {
     /// This process's table.
     pub fn get() -> &'static Self {

@@ -1,10 +1,10 @@
 //! Opening a stack of drivers.
 
 use super::Manager;
+use crate::driver::Driver;
 use crate::driver::dac::{self, Dac};
 use crate::driver::none::NoneDriver;
 use crate::driver::selinux::{self, Selinux};
-use crate::driver::Driver;
 use crate::error::{Error, Result};
 use crate::log::info;
 use crate::options::Options;
@@ -25,9 +25,15 @@ pub(super) fn open(drivers: Option<&str>, options: &Options) -> Result<Manager> 
         match name.as_str() {
             "selinux" | "dac" | "none" => {}
             "apparmor" | "landlock" => {
-                return Err(Error::unsupported(format!("driver {name} is not in this version; use selinux, dac or none")));
+                return Err(Error::unsupported(format!(
+                    "driver {name} is not in this version; use selinux, dac or none"
+                )));
             }
-            _ => return Err(Error::invalid(format!("driver {name:?} is unknown; known are selinux, apparmor, landlock, dac, none"))),
+            _ => {
+                return Err(Error::invalid(format!(
+                    "driver {name:?} is unknown; known are selinux, apparmor, landlock, dac, none"
+                )));
+            }
         }
         if names[..at].contains(name) {
             return Err(Error::invalid(format!("driver {name} stands in the list twice")));
@@ -38,7 +44,10 @@ pub(super) fn open(drivers: Option<&str>, options: &Options) -> Result<Manager> 
     let privileged = process::has_capability(process::CAP_SYS_ADMIN);
     let durable = match options.get("remember") {
         Some("xattr") if !privileged => {
-            return Err(Error::new(libc::EPERM, "option remember=xattr needs CAP_SYS_ADMIN; use remember=ledger"));
+            return Err(Error::new(
+                libc::EPERM,
+                "option remember=xattr needs CAP_SYS_ADMIN; use remember=ledger",
+            ));
         }
         Some(how) => how == "xattr",
         None => privileged,

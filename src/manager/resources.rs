@@ -18,7 +18,9 @@ impl Manager {
                 if seclabel.kind == SeclabelType::None {
                     continue;
                 }
-                if let Decision::Set(label) = driver.resource_label(definition, seclabel, resource, at == 0)? {
+                if let Decision::Set(label) =
+                    driver.resource_label(definition, seclabel, resource, at == 0)?
+                {
                     if resource.kind == Kind::TpmState {
                         return Err(Error::unsupported(format!(
                             "{}: the state of an emulated TPM cannot be labelled by this version",

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::log::warning;
 use crate::sys::lock;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -83,13 +83,12 @@ pub struct Log {
 impl Log {
     /// Opens, and where needed creates, the log of a runtime directory.
     pub fn open(directory: &Path) -> Result<Self> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(directory)
-            .map_err(|e| Error::at(directory, "cannot make the runtime directory (option runtime_dir)", &e))?;
+        DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(|e| {
+            Error::at(directory, "cannot make the runtime directory (option runtime_dir)", &e)
+        })?;
         let path = directory.join("reservations");
-        let file = Self::open_file(&path).map_err(|e| Error::at(&path, "cannot open the reservations", &e))?;
+        let file =
+            Self::open_file(&path).map_err(|e| Error::at(&path, "cannot open the reservations", &e))?;
         Ok(Self { path, file, seen: RECORD as u64 })
     }
 
@@ -138,7 +137,7 @@ impl Log {
             if self.file.write(&bytes)? != RECORD {
                 return Err(io::Error::from_raw_os_error(libc::EIO));
             }
-            self.file.seek(SeekFrom::Current(0))
+            self.file.stream_position()
         })()
         .map_err(|e| Error::at(&self.path, "cannot write the reservations", &e))?;
         let next = end == self.seen + RECORD as u64;
@@ -182,8 +181,7 @@ impl Log {
                     bytes.extend(Record::Take(key, holder).encode());
                 }
                 let _ = fs::remove_file(&next);
-                let mut file =
-                    OpenOptions::new().write(true).create_new(true).mode(0o600).open(&next)?;
+                let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&next)?;
                 file.write_all(&bytes)?;
                 fs::rename(&next, &self.path)?;
             }

@@ -38,8 +38,7 @@ fn separate(directory: &Path, size: u32) -> (Registry, Range) {
 fn all_keys_once_then_none_then_again() {
     let dir = tempfile::tempdir().unwrap();
     let (registry, range) = separate(dir.path(), 28);
-    let keys: HashSet<Key> =
-        (0..28).map(|n| registry.take_any(range, holder(n)).unwrap().unwrap()).collect();
+    let keys: HashSet<Key> = (0..28).map(|n| registry.take_any(range, holder(n)).unwrap().unwrap()).collect();
     assert_eq!(keys.len(), 28);
     assert_eq!(registry.take_any(range, holder(28)).unwrap(), None);
     let third = registry.take_any(range, holder(3)).unwrap();

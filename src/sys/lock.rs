@@ -37,13 +37,8 @@ pub fn unlock(file: &File, at: i64) -> io::Result<()> {
 }
 
 fn set(file: &File, at: i64, kind: i32) -> io::Result<()> {
-    let range = libc::flock {
-        l_type: kind as i16,
-        l_whence: libc::SEEK_SET as i16,
-        l_start: at,
-        l_len: 1,
-        l_pid: 0,
-    };
+    let range =
+        libc::flock { l_type: kind as i16, l_whence: libc::SEEK_SET as i16, l_start: at, l_len: 1, l_pid: 0 };
     // SAFETY: `range` is a complete flock structure that the kernel only reads.
     check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &range) }).map(drop)
 }

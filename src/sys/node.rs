@@ -91,10 +91,8 @@ impl Node {
     /// Changes owner and group. The kernel clears set-id bits of executables; images have none.
     pub fn set_owner(&self, uid: u32, gid: u32) -> io::Result<()> {
         // SAFETY: the empty name with AT_EMPTY_PATH means the descriptor itself.
-        check(unsafe {
-            libc::fchownat(self.path.as_raw_fd(), c"".as_ptr(), uid, gid, libc::AT_EMPTY_PATH)
-        })
-        .map(drop)
+        check(unsafe { libc::fchownat(self.path.as_raw_fd(), c"".as_ptr(), uid, gid, libc::AT_EMPTY_PATH) })
+            .map(drop)
     }
 
     /// Takes the lock under which libvirt and this library change an image's labels; `false` when the
@@ -110,8 +108,17 @@ impl Node {
     pub fn on_shared_filesystem(&self) -> bool {
         // NFS, GFS2, OCFS2, AFS, CIFS, SMB, SMB2, Ceph, FUSE (GlusterFS), GPFS, Lustre.
         const SHARED: [i64; 11] = [
-            0x6969, 0x0116_1970, 0x7461_636f, 0x5346_414f, 0xff53_4d42, 0x517b, 0xfe53_4d42, 0x00c3_6400,
-            0x6573_5546, 0x4750_4653, 0x0bd0_0bd0,
+            0x6969,
+            0x0116_1970,
+            0x7461_636f,
+            0x5346_414f,
+            0xff53_4d42,
+            0x517b,
+            0xfe53_4d42,
+            0x00c3_6400,
+            0x6573_5546,
+            0x4750_4653,
+            0x0bd0_0bd0,
         ];
         let mut facts = MaybeUninit::<libc::statfs64>::uninit();
         // SAFETY: `facts` is large enough for what the kernel writes, and is read only after success.
@@ -155,13 +162,7 @@ fn handle_digest(fd: RawFd) -> Option<u64> {
     let mut mount = 0;
     // SAFETY: the structure has room for the `handle_bytes` that it announces.
     let result = unsafe {
-        libc::name_to_handle_at(
-            fd,
-            c"".as_ptr(),
-            (&raw mut handle).cast(),
-            &mut mount,
-            libc::AT_EMPTY_PATH,
-        )
+        libc::name_to_handle_at(fd, c"".as_ptr(), (&raw mut handle).cast(), &mut mount, libc::AT_EMPTY_PATH)
     };
     if result != 0 {
         return None;

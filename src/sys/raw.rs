@@ -20,7 +20,15 @@ fn value(result: i64) -> RawResult {
 pub fn write_file(path: &CStr, bytes: &[u8]) -> Result<(), i32> {
     let fd = again(|| {
         // SAFETY: the name ends in NUL.
-        unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC, 0) }
+        unsafe {
+            libc::syscall(
+                libc::SYS_openat,
+                libc::AT_FDCWD,
+                path.as_ptr(),
+                libc::O_WRONLY | libc::O_CLOEXEC,
+                0,
+            )
+        }
     })?;
     // SAFETY: pointer and length describe `bytes`, which the kernel only reads.
     let written = again(|| unsafe { libc::syscall(libc::SYS_write, fd, bytes.as_ptr(), bytes.len()) });

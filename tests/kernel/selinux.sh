@@ -11,11 +11,9 @@ job=$(mktemp -d)
 trap 'rm -rf "$job"' EXIT
 export PKG_CONFIG_PATH=$stage/lib/pkgconfig
 for source in c-tests/test_selinux.c c-tests/test_input.c c-tests/test_child.c examples/mini-vmd.c; do
-    libraries=-lcmocka
-    [ "$source" = examples/mini-vmd.c ] && libraries=
-    # shellcheck disable=SC2046,SC2086
-    cc -std=c11 -D_GNU_SOURCE -O1 -o "$job/$(basename "$source" .c)" "$root/$source" \
-        $(pkg-config --cflags --libs svirt) $libraries -lpthread
+    # shellcheck disable=SC2046
+    cc -std=gnu11 -O1 -o "$job/$(basename "$source" .c)" "$root/$source" \
+        $(pkg-config --cflags --libs svirt) -lcmocka -lpthread
 done
 mkdir "$job/rust"
 for binary in "$@"; do

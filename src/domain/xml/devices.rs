@@ -14,7 +14,9 @@ pub(super) fn read(domain: Node<'_, '_>, into: &mut Vec<Resource>) -> Result<()>
     if let Some(os) = child(domain, "os") {
         for (name, kind) in [("kernel", Kind::Kernel), ("initrd", Kind::Initrd), ("dtb", Kind::Dtb)] {
             let readonly = Flags { readonly: true, ..Flags::default() };
-            if let Some((node, path)) = child(os, name).map(|n| (n, content(n))).filter(|(_, p)| !p.is_empty()) {
+            if let Some((node, path)) =
+                child(os, name).map(|n| (n, content(n))).filter(|(_, p)| !p.is_empty())
+            {
                 into.push(resource(node, kind, &path, readonly)?);
             }
         }
@@ -108,15 +110,20 @@ fn seclabels(source: Node<'_, '_>) -> Result<Arc<[DeviceSeclabel]>> {
         let model = node.attribute("model").map(str::to_owned);
         let label = child(node, "label").map(content).filter(|label| !label.is_empty());
         match (relabel(node)?, &label) {
-            (Some(true) | None, None) => return Err(at(node, "a device's seclabel needs a label, or relabel='no'")),
-            (Some(false), Some(_)) => return Err(at(node, "a device's seclabel with relabel='no' cannot have a label")),
+            (Some(true) | None, None) => {
+                return Err(at(node, "a device's seclabel needs a label, or relabel='no'"));
+            }
+            (Some(false), Some(_)) => {
+                return Err(at(node, "a device's seclabel with relabel='no' cannot have a label"));
+            }
             _ => {}
         }
         if all.iter().any(|other| other.model == model) {
             return Err(at(node, "more than one seclabel of one model in a device"));
         }
         if let Some(label) = &label {
-            Seclabel::new(model.as_deref(), SeclabelType::Static, Some(label), None).map_err(|e| at(node, &e.to_string()))?;
+            Seclabel::new(model.as_deref(), SeclabelType::Static, Some(label), None)
+                .map_err(|e| at(node, &e.to_string()))?;
         }
         all.push(DeviceSeclabel { model, label });
     }

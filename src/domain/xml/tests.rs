@@ -18,8 +18,13 @@ fn listed(definition: &Definition) -> Vec<String> {
         .map(|r| {
             let flag = |set, c| if set { c } else { "" };
             let (f, path) = (r.flags, r.path.display());
-            let flags = [flag(f.readonly, "r"), flag(f.shared, "s"), flag(f.backing, "b"), flag(f.no_relabel, "n")];
-            let own: Vec<String> = r.seclabels.iter().map(|s| format!(" {:?}={:?}", s.model.as_deref(), s.label.as_deref())).collect();
+            let flags =
+                [flag(f.readonly, "r"), flag(f.shared, "s"), flag(f.backing, "b"), flag(f.no_relabel, "n")];
+            let own: Vec<String> = r
+                .seclabels
+                .iter()
+                .map(|s| format!(" {:?}={:?}", s.model.as_deref(), s.label.as_deref()))
+                .collect();
             format!("{} {path} {}{}", r.kind.name(), flags.concat(), own.concat())
         })
         .collect()
@@ -64,12 +69,25 @@ const FULL: &str = r#"<?xml version='1.0'?>
 fn everything_that_libvirt_writes() {
     let d = from_xml(FULL).unwrap();
     assert_eq!((d.name.as_str(), d.virt_type.as_str()), ("a&b", "qemu"));
-    assert_eq!(listed(&d), [
-        "kernel /boot/k r", "initrd /boot/i r", "dtb /boot/d r", "nvram /n/vars.fd ",
-        "disk /i/top.qcow2 ", "disk /i/mid.qcow2 rb Some(\"dac\")=None", "disk /dev/base rb",
-        "disk /i/ü \"x\".iso r", "disk /dev/sdz s", "disk /i/ro r Some(\"selinux\")=Some(\"u:r:t:s0:c1,c2\")",
-        "chardev-file /l/serial.log ", "chardev-device /dev/parport0 ", "chardev-unix /c/agent ", "chardev-pipe /c/pipe ",
-    ]);
+    assert_eq!(
+        listed(&d),
+        [
+            "kernel /boot/k r",
+            "initrd /boot/i r",
+            "dtb /boot/d r",
+            "nvram /n/vars.fd ",
+            "disk /i/top.qcow2 ",
+            "disk /i/mid.qcow2 rb Some(\"dac\")=None",
+            "disk /dev/base rb",
+            "disk /i/ü \"x\".iso r",
+            "disk /dev/sdz s",
+            "disk /i/ro r Some(\"selinux\")=Some(\"u:r:t:s0:c1,c2\")",
+            "chardev-file /l/serial.log ",
+            "chardev-device /dev/parport0 ",
+            "chardev-unix /c/agent ",
+            "chardev-pipe /c/pipe ",
+        ]
+    );
     let selinux = d.seclabel("selinux").unwrap();
     assert_eq!(selinux.label.as_deref(), Some("u:r:t:s0:c1,c2"));
     assert_eq!(selinux.image_label.as_deref(), Some("u:object_r:i:s0:c1,c2"));
@@ -126,10 +144,15 @@ fn an_empty_metadata_element_is_filled() {
 #[test]
 fn what_makes_no_sense_is_refused() {
     for body in [
-        "<seclabel type='strange'/>", "<seclabel relabel='maybe'/>", "<seclabel type='dynamic' relabel='no'/>",
-        "<seclabel type='static'/>", "<seclabel type='static'><baselabel>b</baselabel><label>l</label></seclabel>",
-        "<seclabel type='none' relabel='yes'/>", "<seclabel model='selinux'/><seclabel model='selinux'/>",
-        "<seclabel/><seclabel/>", "<os><kernel>relative</kernel></os>",
+        "<seclabel type='strange'/>",
+        "<seclabel relabel='maybe'/>",
+        "<seclabel type='dynamic' relabel='no'/>",
+        "<seclabel type='static'/>",
+        "<seclabel type='static'><baselabel>b</baselabel><label>l</label></seclabel>",
+        "<seclabel type='none' relabel='yes'/>",
+        "<seclabel model='selinux'/><seclabel model='selinux'/>",
+        "<seclabel/><seclabel/>",
+        "<os><kernel>relative</kernel></os>",
         "<devices><disk type='file'><source file='rel'/></disk></devices>",
         "<devices><disk type='file'><source file='/a&#10;b'/></disk></devices>",
         "<devices><disk type='file'><source file='/x'><seclabel relabel='yes'/></source></disk></devices>",
@@ -143,9 +166,18 @@ fn what_makes_no_sense_is_refused() {
         assert_eq!(error.errno(), libc::EINVAL, "{body}");
         assert!(error.to_string().contains("line 1"), "{error}");
     }
-    for xml in ["", "x", "<a/>", "<domain/>", "<domain type='kvm'><name>a</name></domain>", "<domain type='kvm'>", "\0",
-        &format!("<domain>{HEAD}</domain>"), &format!("<domain type=''>{HEAD}</domain>"),
-        "<domain type='kvm'><name>a</name><uuid>nonsense</uuid></domain>"] {
+    for xml in [
+        "",
+        "x",
+        "<a/>",
+        "<domain/>",
+        "<domain type='kvm'><name>a</name></domain>",
+        "<domain type='kvm'>",
+        "\0",
+        &format!("<domain>{HEAD}</domain>"),
+        &format!("<domain type=''>{HEAD}</domain>"),
+        "<domain type='kvm'><name>a</name><uuid>nonsense</uuid></domain>",
+    ] {
         assert_eq!(from_xml(xml).unwrap_err().errno(), libc::EINVAL, "{xml}");
     }
     let error = from_xml("<domain type='kvm'>\n <name></nam></domain>").unwrap_err().to_string();
@@ -156,14 +188,21 @@ fn what_makes_no_sense_is_refused() {
 fn hostile_texts_end_in_an_error() {
     let bomb = "<!DOCTYPE d [<!ENTITY a 'aaaaaaaaaa'><!ENTITY b '&a;&a;&a;&a;&a;&a;&a;&a;'>]><domain type='kvm'>&b;</domain>";
     assert_eq!(from_xml(bomb).unwrap_err().errno(), libc::EINVAL);
-    for deep in ["<a>".repeat(1_000_000), format!("<domain type='kvm'>{}", "<a b='>'>".repeat(500_000)), "<a/".repeat(100_000)] {
+    for deep in [
+        "<a>".repeat(1_000_000),
+        format!("<domain type='kvm'>{}", "<a b='>'>".repeat(500_000)),
+        "<a/".repeat(100_000),
+    ] {
         assert_eq!(from_xml(&deep).unwrap_err().errno(), libc::EINVAL);
     }
     assert_eq!(from_xml(&" ".repeat(17 << 20)).unwrap_err().errno(), libc::EINVAL);
     let wide = |count| format!("<a {}/>", (0..count).map(|n| format!("a{n}='>' ")).collect::<String>());
     assert_eq!(read(&wide(500_000)).unwrap_err().errno(), libc::EINVAL);
     read(&wide(250).repeat(300)).unwrap();
-    let chain = format!("<devices><disk type='file'><source file='/x'/>{}{}</disk></devices>",
-        "<backingStore type='file'><source file='/y'/>".repeat(220), "</backingStore>".repeat(220));
+    let chain = format!(
+        "<devices><disk type='file'><source file='/x'/>{}{}</disk></devices>",
+        "<backingStore type='file'><source file='/y'/>".repeat(220),
+        "</backingStore>".repeat(220)
+    );
     assert_eq!(read(&chain).unwrap_err().errno(), libc::EINVAL);
 }

@@ -15,7 +15,8 @@ impl FromStr for Categories {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let wrong = || Error::invalid(format!("{text:?} is not a set of categories such as c0.c1023 or c1,c5.c9"));
+        let wrong =
+            || Error::invalid(format!("{text:?} is not a set of categories such as c0.c1023 or c1,c5.c9"));
         let number = |name: &str| {
             let digits = name.strip_prefix('c').filter(|d| d.bytes().all(|b| b.is_ascii_digit()))?;
             digits.parse().ok().filter(|n: &u16| *n <= HIGHEST)
@@ -127,7 +128,8 @@ impl FromStr for Context {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let wrong = |why: &str| Error::invalid(format!("{text:?} is not a context (user:role:type:level): {why}"));
+        let wrong =
+            |why: &str| Error::invalid(format!("{text:?} is not a context (user:role:type:level): {why}"));
         let mut parts = text.splitn(4, ':');
         let mut word = || {
             let word = parts.next().filter(|part| {

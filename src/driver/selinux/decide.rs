@@ -32,7 +32,9 @@ pub fn decide<'a>(resource: &Resource, own: Option<Option<&'a str>>, relabel: bo
         Kind::Disk if resource.flags.backing => Wanted::Content,
         Kind::Disk | Kind::Nvram | Kind::HostdevScsi if resource.flags.shared => Wanted::Shared,
         Kind::Disk | Kind::Nvram | Kind::HostdevScsi if resource.flags.readonly => Wanted::Content,
-        Kind::Kernel | Kind::Initrd | Kind::Dtb | Kind::AcpiTable | Kind::FwCfg | Kind::SavedState => Wanted::Content,
+        Kind::Kernel | Kind::Initrd | Kind::Dtb | Kind::AcpiTable | Kind::FwCfg | Kind::SavedState => {
+            Wanted::Content
+        }
         Kind::Loader | Kind::Filesystem | Kind::Hugepages => Wanted::Nothing,
         _ => Wanted::Private,
     }
@@ -95,7 +97,11 @@ mod tests {
             (Kind::Nvdimm, 0, true, None, Private),
             (Kind::Filesystem, 0, true, None, Nothing),
         ] {
-            assert_eq!(decide(&resource(kind, bits), own, relabel), wanted, "{kind:?} {bits:#x} {relabel} {own:?}");
+            assert_eq!(
+                decide(&resource(kind, bits), own, relabel),
+                wanted,
+                "{kind:?} {bits:#x} {relabel} {own:?}"
+            );
         }
     }
 }

@@ -60,7 +60,7 @@ impl Universe for Pairs {
     /// Pair number n is (column, row) of a triangle: row r holds the pairs whose larger place is r.
     fn key(&self, number: u32) -> Key {
         let n = u64::from(number);
-        let mut row = ((8 * n + 1).isqrt() + 1) / 2;
+        let mut row = (8 * n + 1).isqrt().div_ceil(2);
         while row * (row - 1) / 2 > n {
             row -= 1;
         }

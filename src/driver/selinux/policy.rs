@@ -43,7 +43,11 @@ impl Files {
     /// The files below a policy's root, such as `/etc/selinux/default`.
     pub fn below(root: &Path) -> Self {
         let file = |name| root.join("contexts").join(name);
-        Self { domain: file("virtual_domain_context"), image: file("virtual_image_context"), lxc: file("lxc_contexts") }
+        Self {
+            domain: file("virtual_domain_context"),
+            image: file("virtual_image_context"),
+            lxc: file("lxc_contexts"),
+        }
     }
 }
 
@@ -57,10 +61,12 @@ impl Policy {
         };
         let domains = contexts(&text(&files.domain)?, &files.domain)?;
         let images = contexts(&text(&files.image)?, &files.image)?;
-        let missing = |path: &Path, what: &str| Error::invalid(format!("{}: {what}", path.display())).with_path(path);
+        let missing =
+            |path: &Path, what: &str| Error::invalid(format!("{}: {what}", path.display())).with_path(path);
         let process = domains.first().ok_or_else(|| missing(&files.domain, "has no context"))?;
         let image = images.first().ok_or_else(|| missing(&files.image, "has no context"))?;
-        let content = images.get(1).ok_or_else(|| missing(&files.image, "has no second context, for content"))?;
+        let content =
+            images.get(1).ok_or_else(|| missing(&files.image, "has no second context, for content"))?;
         let kvm = Contexts { process: process.clone(), image: image.clone(), content: content.clone() };
         let emulated = Contexts { process: domains.get(1).unwrap_or(process).clone(), ..kvm.clone() };
         let lxc = match fs::read_to_string(&files.lxc) {
@@ -103,7 +109,11 @@ fn lxc(text: &str, path: &Path) -> Result<Option<Contexts>> {
     };
     let (process, image) = (value("process")?, value("file")?);
     let content = value("content")?.or_else(|| image.clone());
-    Ok(process.zip(image).zip(content).map(|((process, image), content)| Contexts { process, image, content }))
+    Ok(process.zip(image).zip(content).map(|((process, image), content)| Contexts {
+        process,
+        image,
+        content,
+    }))
 }
 
 #[cfg(test)]
@@ -145,7 +155,9 @@ mod tests {
 
     #[test]
     fn incomplete_or_broken_files_are_named() {
-        for (domain, image) in [("", IMAGES), ("a:b:c:s0", "a:b:c:s0"), ("nonsense", IMAGES), ("a:b:c:s0", "x\ny")] {
+        for (domain, image) in
+            [("", IMAGES), ("a:b:c:s0", "a:b:c:s0"), ("nonsense", IMAGES), ("a:b:c:s0", "x\ny")]
+        {
             let error = policy(domain, image, None).unwrap_err();
             assert_eq!(error.errno(), libc::EINVAL);
             assert!(error.path().is_some(), "{error}");
