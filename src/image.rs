@@ -7,6 +7,8 @@
 mod acl;
 mod apply;
 mod durable;
+mod file;
+mod release;
 mod table;
 
 pub use apply::{adopt, restore, restore_all, set};

@@ -2,18 +2,17 @@
 
 use super::acl::Acl;
 use super::durable::{self, Remembered, Standing};
+use super::file::{current, put, refused, unsupported};
+use super::release::let_go;
 use super::table::{Held, Hold, Key, Table};
 use super::{Label, Settings, Step};
 use crate::error::{Error, Result};
 use crate::log::{debug, info, warning};
 use crate::reservation::Holder;
 use crate::sys::node::Node;
-use crate::sys::xattr;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-
-const SELINUX: &std::ffi::CStr = c"security.selinux";
 
 /// Labels everything in `steps` for a domain, or nothing.
 ///
@@ -37,7 +36,7 @@ pub fn set(holder: Holder, mut steps: Vec<Step>, settings: &Settings<'_>) -> Res
     });
     if result.is_err() {
         for key in done.iter().rev() {
-            for hold in Table::get().drop_uses(holder, |hold| hold.key == *key) {
+            for hold in Table::get().drop_uses(holder, |hold| hold.key == *key).unwrap_or_default() {
                 if let Err(error) = let_go(holder, &hold, false) {
                     warning!("while undoing a failed start: {error}");
                     Table::get().keep_hold(holder, hold);
@@ -76,13 +75,13 @@ pub fn restore_all(holder: Holder, migrated: bool) -> Result<()> {
 
 /// Gives back one image that a domain holds, unless another resource of the domain uses it too.
 pub fn restore(holder: Holder, path: &Path) -> Result<()> {
-    let mut gone = Table::get().drop_uses(holder, |hold| *hold.path == *path);
-    if gone.is_empty()
-        && let Ok(node) = Node::find(path)
-    {
-        // The same image by another name.
-        gone = Table::get().drop_uses(holder, |hold| hold.key.0 == node.identity());
-    }
+    let by_path = || Table::get().drop_uses(holder, |hold| *hold.path == *path);
+    // The same image by another name.
+    let by_identity = || {
+        let identity = Node::find(path).ok()?.identity();
+        Table::get().drop_uses(holder, |hold| hold.key.0 == identity)
+    };
+    let gone = by_path().or_else(by_identity).unwrap_or_default();
     give_back(holder, gone, false)
 }
 
@@ -346,128 +345,4 @@ impl Image<'_> {
     fn failed(&self, what: impl std::fmt::Display, error: &io::Error) -> Error {
         Error::at(self.path, what, error)
     }
-}
-
-/// Ends a domain's hold; the last one gives the image back.
-fn let_go(holder: Holder, hold: &Hold, migrated: bool) -> Result<()> {
-    let path = &*hold.path;
-    Table::get().with_entry(hold.key, |entry| {
-        let Some(held) = entry else { return Ok(()) };
-        let Some(at) = held.holders.iter().position(|(other, _)| *other == holder) else { return Ok(()) };
-        let node = match Node::find(path) {
-            Ok(node) if node.identity() == hold.key.0 => Some(node),
-            Ok(_) => {
-                warning!("{}: names another file now, which is left alone", path.display());
-                None
-            }
-            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR)) => {
-                info!("{}: is gone, nothing to give back", path.display());
-                None
-            }
-            Err(error) => return Err(Error::at(path, "cannot find the image to give it back", &error)),
-        };
-        if let Some(node) = node {
-            give_back_one(&node, held, at, hold, migrated)?;
-        }
-        held.holders.remove(at);
-        if held.holders.is_empty() {
-            *entry = None;
-        }
-        Ok(())
-    })
-}
-
-fn give_back_one(node: &Node, held: &Held, at: usize, hold: &Hold, migrated: bool) -> Result<()> {
-    let failed = |what: &str, e: &io::Error| Error::at(&hold.path, what, e);
-    let model = hold.key.1;
-    node.lock_metadata().map_err(|e| failed("another process keeps its metadata locked", &e))?;
-    let here = held.holders.len() as u32 - 1;
-    let mut others = here;
-    if held.durable {
-        let memory = Remembered::read(node, model).map_err(|e| failed("cannot read its count", &e))?;
-        others = memory.count.saturating_sub(1).max(here);
-    }
-    let own = &held.holders[at].1;
-    let elsewhere = migrated && node.on_shared_filesystem();
-    if let (Label::Grant { uid, .. }, Some(before)) = (own, &held.acl) {
-        take_grant(node, before, *uid, own, others == 0)
-            .map_err(|e| failed("cannot take the guest's entry out of its access control list", &e))?;
-    } else if others == 0 && !elsewhere {
-        let current = current(node, own).map_err(|e| failed("cannot read its label", &e))?;
-        if current.as_ref() != Some(own) {
-            let has = current.map_or_else(|| "none".to_owned(), |l| l.to_string());
-            warning!(
-                "{}: its {model} label was changed to {has} while in use; it is left",
-                hold.path.display()
-            );
-        } else if held.original != current {
-            take_off(node, held.original.as_ref()).map_err(|e| {
-                let original = held.original.as_ref().map_or_else(|| "none".to_owned(), Label::to_string);
-                failed(&format!("cannot change its {model} label from {own} back to {original}"), &e)
-            })?;
-        }
-    }
-    if !held.durable {
-        return Ok(());
-    }
-    match others {
-        0 => durable::forget(node, model),
-        others => durable::set_count(node, model, others),
-    }
-    .map_err(|e| failed("cannot update what is remembered", &e))
-}
-
-/// Takes a user's entry out. The last one brings back the list as it was, unless somebody changed it.
-fn take_grant(node: &Node, before: &Acl, uid: u32, own: &Label, last: bool) -> io::Result<()> {
-    let now = Acl::read(node)?;
-    let without = now.without_user(uid);
-    let write = matches!(own, Label::Grant { write: true, .. });
-    let untouched = last && before.with_user(uid, write).without_user(uid) == without;
-    if untouched { before.write(node) } else { without.write(node) }
-}
-
-/// The label that the file has, of the kind that `like` is.
-fn current(node: &Node, like: &Label) -> io::Result<Option<Label>> {
-    match like {
-        Label::Context(_) => match xattr::get(node.xattrs(), SELINUX) {
-            Ok(bytes) => {
-                let text = String::from_utf8_lossy(&bytes);
-                Ok(Some(Label::Context(text.trim_end_matches('\0').into())))
-            }
-            Err(e) if e.raw_os_error() == Some(libc::ENODATA) || unsupported(&e) => Ok(None),
-            Err(error) => Err(error),
-        },
-        Label::Owner(..) | Label::Grant { .. } => {
-            let (uid, gid) = node.current_owner()?;
-            Ok(Some(Label::Owner(uid, gid)))
-        }
-    }
-}
-
-fn put(node: &Node, label: &Label) -> io::Result<()> {
-    match label {
-        Label::Context(context) => {
-            let mut value = Vec::with_capacity(context.len() + 1);
-            value.extend_from_slice(context.as_bytes());
-            value.push(0);
-            xattr::set(node.xattrs(), SELINUX, &value)
-        }
-        Label::Owner(uid, gid) => node.set_owner(*uid, *gid),
-        Label::Grant { uid, write } => Acl::read(node)?.with_user(*uid, *write).write(node),
-    }
-}
-
-fn take_off(node: &Node, original: Option<&Label>) -> io::Result<()> {
-    match original {
-        Some(label) => put(node, label),
-        None => xattr::remove(node.xattrs(), SELINUX),
-    }
-}
-
-fn refused(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EACCES | libc::EPERM | libc::EROFS))
-}
-
-fn unsupported(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(libc::EOPNOTSUPP)
 }

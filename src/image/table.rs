@@ -91,17 +91,18 @@ impl Table {
         }
     }
 
-    /// Lets a domain's holds go that `which` picks, each by one use; gives those that were the last use.
-    pub fn drop_uses(&self, holder: Holder, which: impl Fn(&Hold) -> bool) -> Vec<Hold> {
+    /// Lets a domain's holds go that `which` picks, each by one use; gives those that were the last use,
+    /// or `None` when it picks none.
+    pub fn drop_uses(&self, holder: Holder, which: impl Fn(&Hold) -> bool) -> Option<Vec<Hold>> {
         let mut domains = self.domains.lock();
-        let Some(holds) = domains.get_mut(&holder) else { return Vec::new() };
+        let holds = domains.get_mut(&holder).filter(|holds| holds.iter().any(&which))?;
         holds.iter_mut().filter(|hold| which(hold)).for_each(|hold| hold.uses -= 1);
         let (keep, gone) = std::mem::take(holds).into_iter().partition(|hold| hold.uses > 0);
         *holds = keep;
         if holds.is_empty() {
             domains.remove(&holder);
         }
-        gone
+        Some(gone)
     }
 
     /// Takes all holds of a domain.

@@ -1,1 +1,450 @@
+//! On real files of the temporary directory, as root; labels are contexts where no policy is needed to
+//! set them, owners otherwise.
 
+use super::durable::Remembered;
+use super::*;
+use crate::domain::Uuid;
+use crate::error::Result;
+use crate::reservation::Holder;
+use crate::sys::node::Node;
+use crate::sys::xattr;
+use std::ffi::CString;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+use tempfile::TempDir;
+
+const ALL: Settings<'_> = Settings { durable: true, tolerates: &|_, _| false };
+const MEMORY: Settings<'_> = Settings { durable: false, ..ALL };
+const CONTEXT: &str = "system_u:object_r:svirt_image_t:s0:c1,c2";
+
+fn holder() -> Holder {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    let mut uuid = [0xee; 16];
+    uuid[..4].copy_from_slice(&NEXT.fetch_add(1, Ordering::Relaxed).to_le_bytes());
+    Holder { owner: 7, uuid: Uuid(uuid) }
+}
+
+/// A folder with these files, each owned by user 10 and group 20.
+fn files<const N: usize>(names: [&str; N]) -> (TempDir, [PathBuf; N]) {
+    let dir = tempfile::tempdir().unwrap();
+    let files = names.map(|name| {
+        let path = dir.path().join(name);
+        fs::write(&path, name).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        chown(&path, Some(10), Some(20)).expect("these tests run as root");
+        path
+    });
+    (dir, files)
+}
+
+fn owner(path: &Path) -> (u32, u32) {
+    let facts = fs::symlink_metadata(path).unwrap();
+    (facts.uid(), facts.gid())
+}
+
+fn step(path: &Path, label: Label) -> Step {
+    let model = if matches!(label, Label::Context(_)) { "selinux" } else { "dac" };
+    Step { path: path.to_owned(), model, label, optional: false }
+}
+
+fn give(holder: Holder, path: &Path, uid: u32) -> Result<()> {
+    set(holder, vec![step(path, Label::Owner(uid, uid))], &ALL)
+}
+
+fn attribute(path: &Path, name: &str) -> Option<String> {
+    let value = xattr::get(Node::find(path).unwrap().xattrs(), &CString::new(name).unwrap()).ok()?;
+    Some(String::from_utf8(value).unwrap().trim_end_matches('\0').to_owned())
+}
+
+fn put_attribute(path: &Path, name: &str, value: &str) {
+    xattr::set(Node::find(path).unwrap().xattrs(), &CString::new(name).unwrap(), value.as_bytes()).unwrap();
+}
+
+fn count(path: &Path) -> Option<String> {
+    attribute(path, "trusted.libvirt.security.ref_dac")
+}
+
+fn assert_untouched(path: &Path) {
+    assert_eq!(owner(path), (10, 20), "{}", path.display());
+    let names = xattr::list(Node::find(path).unwrap().xattrs()).unwrap();
+    let names = String::from_utf8(names).unwrap();
+    assert!(!names.contains("trusted.") && !names.contains("acl"), "{}: {names}", path.display());
+}
+
+#[test]
+fn the_first_labels_the_last_gives_back() {
+    let (_dir, [path]) = files(["disk"]);
+    let (a, b) = (holder(), holder());
+    give(a, &path, 4000).unwrap();
+    let inode_changed = fs::metadata(&path).unwrap().ctime_nsec();
+    give(a, &path, 4000).unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().ctime_nsec(), inode_changed, "nothing to write a second time");
+    give(b, &path, 4000).unwrap();
+    assert_eq!((owner(&path), count(&path).as_deref()), ((4000, 4000), Some("2")));
+    assert_eq!(attribute(&path, "trusted.libvirt.security.dac").as_deref(), Some("+10:+20"));
+    let all = list();
+    let info = all.iter().find(|info| *info.path == *path).unwrap();
+    assert_eq!(info.original.as_deref(), Some("+10:+20"));
+    assert_eq!(info.holders, [a.uuid, b.uuid]);
+    restore_all(a, false).unwrap();
+    assert_eq!((owner(&path), count(&path).as_deref()), ((4000, 4000), Some("1")));
+    restore_all(a, false).unwrap();
+    assert_eq!(owner(&path), (4000, 4000), "who holds nothing gives nothing back");
+    restore_all(b, false).unwrap();
+    assert_untouched(&path);
+    assert!(!list().iter().any(|info| *info.path == *path));
+}
+
+#[test]
+fn a_context_is_remembered_and_a_file_without_one_has_none_again() {
+    let (_dir, [plain, labelled]) = files(["plain", "labelled"]);
+    put_attribute(&labelled, "security.selinux", "u:object_r:old_t:s0");
+    let before = attribute(&plain, "security.selinux");
+    let a = holder();
+    let context = || Label::Context(CONTEXT.into());
+    set(a, vec![step(&plain, context()), step(&labelled, context())], &ALL).unwrap();
+    for path in [&plain, &labelled] {
+        assert_eq!(attribute(path, "security.selinux").as_deref(), Some(CONTEXT));
+    }
+    assert_eq!(
+        attribute(&labelled, "trusted.libvirt.security.selinux").as_deref(),
+        Some("u:object_r:old_t:s0")
+    );
+    restore_all(a, false).unwrap();
+    assert_eq!(attribute(&plain, "security.selinux"), before);
+    assert_eq!(attribute(&labelled, "security.selinux").as_deref(), Some("u:object_r:old_t:s0"));
+    assert_untouched(&labelled);
+}
+
+#[test]
+fn two_models_on_one_file_do_not_know_each_other() {
+    let (_dir, [path]) = files(["disk"]);
+    let a = holder();
+    set(a, vec![step(&path, Label::Context(CONTEXT.into())), step(&path, Label::Owner(1, 2))], &ALL).unwrap();
+    assert_eq!((owner(&path), count(&path).as_deref()), ((1, 2), Some("1")));
+    assert_eq!(attribute(&path, "trusted.libvirt.security.ref_selinux").as_deref(), Some("1"));
+    restore_all(a, false).unwrap();
+    assert_untouched(&path);
+}
+
+#[test]
+fn a_conflict_names_everybody_and_changes_nothing() {
+    let (_dir, [first, second, third]) = files(["1", "2", "3"]);
+    let (a, b) = (holder(), holder());
+    give(a, &second, 4000).unwrap();
+    let all = [&first, &second, &third].map(|path| step(path, Label::Owner(4001, 4001)));
+    let error = set(b, all.into(), &ALL).unwrap_err();
+    assert_eq!((error.errno(), error.path()), (libc::EBUSY, Some(&*second)));
+    let text = error.to_string();
+    for part in [second.to_str().unwrap(), "+4000:+4000", "+4001:+4001", &a.uuid.to_string(), "shareable"] {
+        assert!(text.contains(part), "{part} is not in: {text}");
+    }
+    assert_untouched(&first);
+    assert_untouched(&third);
+    assert_eq!((owner(&second), count(&second).as_deref()), ((4000, 4000), Some("1")));
+    restore_all(b, false).unwrap();
+    assert_eq!(owner(&second), (4000, 4000));
+    restore_all(a, false).unwrap();
+    assert_untouched(&second);
+}
+
+#[test]
+fn a_missing_file_undoes_the_others_and_an_optional_one_is_passed_over() {
+    let (dir, [first]) = files(["1"]);
+    let gone = dir.path().join("gone");
+    let mut steps = vec![step(&first, Label::Owner(1, 1)), step(&gone, Label::Owner(1, 1))];
+    let a = holder();
+    let error = set(a, steps.clone(), &ALL).unwrap_err();
+    assert_eq!((error.errno(), error.path()), (libc::ENOENT, Some(&*gone)));
+    assert_untouched(&first);
+    steps[1].optional = true;
+    set(a, steps, &ALL).unwrap();
+    assert_eq!(owner(&first), (1, 1));
+    restore_all(a, false).unwrap();
+    assert_untouched(&first);
+}
+
+#[test]
+fn what_was_held_before_a_failed_step_stays_held() {
+    let (dir, [disk]) = files(["disk"]);
+    let a = holder();
+    give(a, &disk, 5).unwrap();
+    let again = vec![step(&disk, Label::Owner(5, 5)), step(&dir.path().join("gone"), Label::Owner(5, 5))];
+    set(a, again, &ALL).unwrap_err();
+    assert_eq!((owner(&disk), count(&disk).as_deref()), ((5, 5), Some("1")));
+    restore_all(a, false).unwrap();
+    assert_untouched(&disk);
+}
+
+#[test]
+fn two_resources_of_one_domain_are_one_holder() {
+    let (dir, [disk]) = files(["disk"]);
+    let (link, hard) = (dir.path().join("link"), dir.path().join("hard"));
+    symlink(&disk, &link).unwrap();
+    fs::hard_link(&disk, &hard).unwrap();
+    let a = holder();
+    for path in [&disk, &link, &hard] {
+        give(a, path, 6).unwrap();
+        assert_eq!(count(&disk).as_deref(), Some("1"));
+    }
+    restore(a, &link).unwrap();
+    restore(a, &disk).unwrap();
+    assert_eq!(owner(&disk), (6, 6), "one resource still uses it");
+    restore(a, &hard).unwrap();
+    assert_untouched(&disk);
+    assert_eq!(owner(&link).0, 0, "the link itself was never touched");
+}
+
+#[test]
+fn a_label_changed_in_use_is_left() {
+    let (_dir, [disk]) = files(["disk"]);
+    let a = holder();
+    give(a, &disk, 6).unwrap();
+    chown(&disk, Some(99), Some(99)).unwrap();
+    restore_all(a, false).unwrap();
+    assert_eq!((owner(&disk), count(&disk)), ((99, 99), None));
+}
+
+#[test]
+fn a_path_that_names_another_file_directs_nothing_there() {
+    let (dir, [disk, victim]) = files(["disk", "victim"]);
+    let a = holder();
+    give(a, &disk, 6).unwrap();
+    let moved = dir.path().join("moved");
+    fs::rename(&disk, &moved).unwrap();
+    symlink(&victim, &disk).unwrap();
+    restore_all(a, false).unwrap();
+    assert_untouched(&victim);
+    assert_eq!(owner(&moved), (6, 6), "nobody knows where it went");
+    fs::remove_file(&disk).unwrap();
+    restore_all(a, false).unwrap();
+}
+
+#[test]
+fn a_file_that_is_gone_is_no_error_and_its_successor_is_new() {
+    let (_dir, [disk]) = files(["disk"]);
+    let (a, b) = (holder(), holder());
+    give(a, &disk, 6).unwrap();
+    fs::remove_file(&disk).unwrap();
+    fs::write(&disk, "new").unwrap();
+    chown(&disk, Some(10), Some(20)).unwrap();
+    give(b, &disk, 7).unwrap();
+    assert_eq!((owner(&disk), count(&disk).as_deref()), ((7, 7), Some("1")));
+    restore_all(a, false).unwrap();
+    assert_eq!(owner(&disk), (7, 7));
+    restore_all(b, false).unwrap();
+    assert_untouched(&disk);
+}
+
+/// What another process, or this library before it was killed, left on a file.
+fn leave(path: &Path, holder: Holder, count: &str) {
+    let node = Node::find(path).unwrap();
+    let (original, label) = (Label::Owner(10, 20), Label::Owner(6, 6));
+    durable::remember(&node, "dac", holder, Some(&original), &label).unwrap();
+    put_attribute(path, "trusted.libvirt.security.ref_dac", count);
+    node.set_owner(6, 6).unwrap();
+}
+
+#[test]
+fn other_processes_holders_count() {
+    let (_dir, [disk]) = files(["disk"]);
+    let (other, a) = (holder(), holder());
+    leave(&disk, other, "2");
+    let error = give(a, &disk, 7).unwrap_err();
+    assert_eq!(error.errno(), libc::EBUSY);
+    assert!(error.to_string().contains(&other.uuid.to_string()), "{error}");
+    assert_eq!((owner(&disk), count(&disk).as_deref()), ((6, 6), Some("2")));
+    give(a, &disk, 6).unwrap();
+    assert_eq!(count(&disk).as_deref(), Some("3"));
+    restore_all(a, false).unwrap();
+    assert_eq!((owner(&disk), count(&disk).as_deref()), ((6, 6), Some("2")), "two are left elsewhere");
+}
+
+#[test]
+fn a_domain_is_not_counted_twice_after_its_daemon_died() {
+    let (_dir, [disk]) = files(["disk"]);
+    let a = holder();
+    leave(&disk, a, "1");
+    give(a, &disk, 6).unwrap();
+    assert_eq!(count(&disk).as_deref(), Some("1"));
+    restore_all(a, false).unwrap();
+    assert_untouched(&disk);
+}
+
+#[test]
+fn a_label_of_an_earlier_boot_is_never_taken_for_the_original() {
+    let (_dir, [ours, libvirts]) = files(["ours", "libvirts"]);
+    leave(&ours, holder(), "3");
+    let own = attribute(&ours, "trusted.svirt.dac").unwrap();
+    let mut parts: Vec<&str> = own.split(' ').collect();
+    parts[1] = "an-earlier-boot";
+    put_attribute(&ours, "trusted.svirt.dac", &parts.join(" "));
+    for (name, value) in [("dac", "+10:+20"), ("ref_dac", "2"), ("timestamp_dac", "12345")] {
+        put_attribute(&libvirts, &format!("trusted.libvirt.security.{name}"), value);
+    }
+    chown(&libvirts, Some(64055), Some(64055)).unwrap();
+    let a = holder();
+    for path in [&ours, &libvirts] {
+        give(a, path, 7).unwrap();
+        assert_eq!((owner(path), count(path).as_deref()), ((7, 7), Some("1")));
+    }
+    restore_all(a, false).unwrap();
+    assert_untouched(&ours);
+    assert_untouched(&libvirts);
+}
+
+#[test]
+fn a_leftover_from_before_the_label_was_put_on_is_void() {
+    let (_dir, [disk]) = files(["disk"]);
+    leave(&disk, holder(), "1");
+    chown(&disk, Some(10), Some(20)).unwrap();
+    let a = holder();
+    give(a, &disk, 7).unwrap();
+    assert_eq!(count(&disk).as_deref(), Some("1"));
+    restore_all(a, false).unwrap();
+    assert_untouched(&disk);
+}
+
+#[test]
+fn nonsense_in_the_attributes_does_no_harm() {
+    for (count, original, own) in [
+        ("x", "+1:+1", "1 a"),
+        ("-1", "", ""),
+        ("99999999999", "u:x:", "2 a b c d"),
+        ("", "\u{1}", "1 a b c d"),
+    ] {
+        let (_dir, [disk]) = files(["disk"]);
+        put_attribute(&disk, "trusted.libvirt.security.ref_dac", count);
+        put_attribute(&disk, "trusted.libvirt.security.dac", original);
+        put_attribute(&disk, "trusted.svirt.dac", own);
+        let a = holder();
+        give(a, &disk, 7).unwrap();
+        restore_all(a, false).unwrap();
+        assert_untouched(&disk);
+    }
+}
+
+#[test]
+fn users_come_and_go_in_the_access_control_list() {
+    let (_dir, [shared]) = files(["shared"]);
+    let (a, b) = (holder(), holder());
+    let grant = |uid, write| vec![step(&shared, Label::Grant { uid, write })];
+    set(a, grant(501, true), &ALL).unwrap();
+    set(b, grant(502, false), &ALL).unwrap();
+    assert_eq!((owner(&shared), count(&shared).as_deref()), ((10, 20), Some("2")));
+    assert_eq!(fs::metadata(&shared).unwrap().mode() & 0o777, 0o660, "the mask shows as the group's rights");
+    let error = give(b, &shared, 502).unwrap_err();
+    assert_eq!(error.errno(), libc::EBUSY);
+    restore_all(a, false).unwrap();
+    assert_eq!(count(&shared).as_deref(), Some("1"));
+    restore_all(b, false).unwrap();
+    assert_untouched(&shared);
+    assert_eq!(fs::metadata(&shared).unwrap().mode() & 0o777, 0o640);
+}
+
+#[test]
+fn without_attributes_the_table_alone_remembers() {
+    let (_dir, [disk]) = files(["disk"]);
+    let (a, b) = (holder(), holder());
+    for holder in [a, b] {
+        set(holder, vec![step(&disk, Label::Owner(8, 8))], &MEMORY).unwrap();
+    }
+    assert_eq!((owner(&disk), count(&disk)), ((8, 8), None));
+    restore_all(a, false).unwrap();
+    assert_eq!(owner(&disk), (8, 8));
+    restore_all(b, false).unwrap();
+    assert_untouched(&disk);
+}
+
+#[test]
+fn a_refusal_that_the_model_lives_with_is_not_remembered() {
+    let path = Path::new("/proc/version");
+    let a = holder();
+    let steps = || vec![step(path, Label::Context(CONTEXT.into()))];
+    let error = set(a, steps(), &ALL).unwrap_err();
+    assert_eq!((error.errno(), error.path()), (libc::EOPNOTSUPP, Some(path)));
+    assert!(error.to_string().contains(CONTEXT), "{error}");
+    set(a, steps(), &Settings { tolerates: &|_, _| true, ..ALL }).unwrap();
+    assert!(!list().iter().any(|info| *info.path == *path));
+    restore_all(a, false).unwrap();
+}
+
+#[test]
+fn a_locked_image_is_waited_for_and_then_named() {
+    let (_dir, [disk]) = files(["disk"]);
+    let other = Node::find(&disk).unwrap();
+    assert!(other.lock_metadata().unwrap());
+    let error = give(holder(), &disk, 3).unwrap_err();
+    assert_eq!((error.errno(), error.path()), (libc::ETIMEDOUT, Some(&*disk)));
+    assert_untouched(&disk);
+    let a = holder();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(std::time::Duration::from_millis(200));
+            drop(other);
+        });
+        give(a, &disk, 3).unwrap();
+    });
+    restore_all(a, false).unwrap();
+    assert_untouched(&disk);
+}
+
+#[test]
+fn adopting_takes_only_what_carries_the_label() {
+    let (_dir, [ours, theirs, unknown]) = files(["ours", "theirs", "unknown"]);
+    let a = holder();
+    leave(&ours, a, "1");
+    chown(&unknown, Some(6), Some(6)).unwrap();
+    let steps = [&ours, &theirs, &unknown].map(|path| step(path, Label::Owner(6, 6)));
+    adopt(a, &steps, &ALL, |_, _| Some(Label::Owner(0, 0))).unwrap();
+    adopt(a, &steps, &ALL, |_, _| Some(Label::Owner(0, 0))).unwrap();
+    restore_all(a, false).unwrap();
+    assert_untouched(&ours);
+    assert_untouched(&theirs);
+    assert_eq!(owner(&unknown), (0, 0), "the default of a model that has one");
+}
+
+#[test]
+fn many_threads_and_one_image() {
+    let (dir, [shared]) = files(["shared"]);
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let (dir, shared) = (dir.path(), &shared);
+            scope.spawn(move || {
+                let own = dir.join(format!("own-{thread}"));
+                fs::write(&own, "").unwrap();
+                chown(&own, Some(10), Some(20)).unwrap();
+                for _ in 0..50 {
+                    let a = holder();
+                    let steps =
+                        vec![step(&own, Label::Owner(thread, 0)), step(shared, Label::Owner(4000, 4000))];
+                    set(a, steps, &ALL).unwrap();
+                    assert_eq!(owner(shared), (4000, 4000));
+                    restore_all(a, false).unwrap();
+                    assert_untouched(&own);
+                }
+            });
+        }
+    });
+    assert_untouched(&shared);
+    let left = Remembered::read(&Node::find(&shared).unwrap(), "dac").unwrap();
+    assert_eq!(left, Remembered::default());
+}
+
+#[test]
+fn labels_survive_being_written_down() {
+    let all = [
+        Label::Context(CONTEXT.into()),
+        Label::Owner(0, u32::MAX),
+        Label::Grant { uid: 5, write: true },
+        Label::Grant { uid: 5, write: false },
+    ];
+    for label in all {
+        assert_eq!(label.to_string().parse::<Label>().ok(), Some(label));
+    }
+    for text in ["", "a\nb", "u:x:rw-", "\u{7f}"] {
+        assert!(text.parse::<Label>().is_err(), "{text:?}");
+    }
+}
