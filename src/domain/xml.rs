@@ -66,7 +66,11 @@ pub fn to_xml(definition: &Definition) -> Result<String> {
     let root = document.root_element();
     let mut edits: Vec<(Range<usize>, String)> = Vec::new();
     let old = children(root, "seclabel").chain(added(root));
-    edits.extend(old.map(|node| (node.range(), String::new())));
+    // With the white space before them, so that writing and reading again and again adds nothing.
+    edits.extend(old.map(|node| node.range()).map(|range| {
+        let start = source[..range.start].trim_end().len();
+        (start..range.end, String::new())
+    }));
     let mut end = String::new();
     let resources = write_added(definition);
     match child(root, "metadata").filter(|_| !resources.is_empty()) {
@@ -110,8 +114,13 @@ fn parse(xml: &str) -> Result<Document<'_>> {
     }
     too_deep(xml)?;
     let options = ParsingOptions { allow_dtd: false, ..ParsingOptions::default() };
-    Document::parse_with_options(xml, options)
-        .map_err(|e| Error::invalid(format!("the domain's XML is malformed: {e}")))
+    Document::parse_with_options(xml, options).map_err(|e| {
+        let place = e.pos();
+        Error::invalid(format!(
+            "the domain's XML, line {} column {}, is malformed: {e}",
+            place.row, place.col
+        ))
+    })
 }
 
 /// Refuses, before the parser meets it, what would make it call itself too deeply (it does so for every

@@ -100,7 +100,7 @@ fn the_first_labels_the_last_gives_back() {
 #[test]
 fn a_context_is_remembered_and_a_file_without_one_has_none_again() {
     let (_dir, [plain, labelled]) = files(["plain", "labelled"]);
-    put_attribute(&labelled, "security.selinux", "u:object_r:old_t:s0");
+    put_attribute(&labelled, "security.selinux", "system_u:object_r:virt_image_t:s0");
     let before = attribute(&plain, "security.selinux");
     let a = holder();
     let context = || Label::Context(CONTEXT.into());
@@ -110,11 +110,14 @@ fn a_context_is_remembered_and_a_file_without_one_has_none_again() {
     }
     assert_eq!(
         attribute(&labelled, "trusted.libvirt.security.selinux").as_deref(),
-        Some("u:object_r:old_t:s0")
+        Some("system_u:object_r:virt_image_t:s0")
     );
     restore_all(a, false).unwrap();
     assert_eq!(attribute(&plain, "security.selinux"), before);
-    assert_eq!(attribute(&labelled, "security.selinux").as_deref(), Some("u:object_r:old_t:s0"));
+    assert_eq!(
+        attribute(&labelled, "security.selinux").as_deref(),
+        Some("system_u:object_r:virt_image_t:s0")
+    );
     assert_untouched(&labelled);
 }
 

@@ -35,10 +35,12 @@ sh /job/guests.sh $images
 restorecon -R $images
 setsebool virt_use_execmem 1
 # The type of the daemon that may start guests; entered from here by exec alone.
-chcon -t virtd_exec_t /job/mini-vmd /job/test_*
+cp /usr/bin/python3 /job/python3
+chcon -t virtd_exec_t /job/mini-vmd /job/test_* /job/python3
 before=$(getfattr -dm - -e hex $images/*.img $images/*.iso 2>/dev/null)
 step "C tests as virtd_t" /job/test_selinux
 step "bad input as virtd_t" /job/test_input
+step "Python as virtd_t" /job/python3 /job/python/test_selinux.py
 step "mini-vmd, selinux" /job/mini-vmd -d selinux $images/alpha.xml $images/beta.xml
 step "mini-vmd, selinux with a range of 8 categories" /job/mini-vmd -d selinux -o mcs.range=c0.c7 $images/alpha.xml $images/beta.xml
 after=$(getfattr -dm - -e hex $images/*.img $images/*.iso 2>/dev/null)

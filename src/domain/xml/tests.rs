@@ -115,6 +115,7 @@ fn what_is_written_reads_back_the_same_and_keeps_the_rest() {
         assert_eq!(xml.matches("<seclabel type=").count(), 2, "{xml}");
         let again = from_xml(&xml).unwrap();
         assert_eq!(Definition { source: None, ..again.clone() }, Definition { source: None, ..d.clone() });
+        assert_eq!(to_xml(&again).unwrap(), xml, "nothing grows");
         d = again;
     }
     d.resources.pop();
