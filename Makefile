@@ -9,6 +9,10 @@ STAGE := $(CURDIR)/stage
 LIB := target/release/libsvirt.so
 SOURCES := Cargo.toml Cargo.lock build.rs $(shell find src -name '*.rs')
 
+# What tests/deps.sh installs is found here.
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
+.NOTPARALLEL:
 .PHONY: all install header symbols demo test bench check deps stage clean
 
 all: $(LIB)

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Compiles the C tests against an installed copy of the library, through pkg-config, and runs them plain,
-# under the sanitizers and under valgrind. Ends with "N passed, N failed".
+# under the sanitizers and under valgrind. Ends with "total: N passed, N failed".
 #   run.sh STAGE
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -59,5 +59,5 @@ done
 step "test_panic compiles" compile test_panic ""
 mkdir "$out/panic" && cp "$root/target/panic/debug/libsvirt.so" "$out/panic/libsvirt.so.0"
 step "test_panic" env LD_LIBRARY_PATH="$out/panic" "$out/test_panic"
-echo "C: $passed passed, $failed failed"
+echo "total: $passed passed, $failed failed"
 [ $failed = 0 ]

@@ -1,22 +1,25 @@
 #!/bin/bash
-# Installs what building, the demo and the tests need on Debian 12: packages when run as root, and Rust when
-# there is none.
+# Installs what building, the demo and the tests need on Debian 12, as root: Debian's packages, and Rust from
+# rustup.rs when there is none or an older one than Cargo.toml asks for.
 set -euo pipefail
-packages="build-essential pkg-config libselinux1-dev libclang-dev libcmocka-dev qemu-system-x86 attr acl valgrind
-    python3 mmdebstrap policycoreutils e2fsprogs kmod git"
+packages="build-essential ca-certificates curl pkg-config libselinux1-dev libclang-dev libcmocka-dev
+    qemu-system-x86 attr acl valgrind python3 mmdebstrap policycoreutils e2fsprogs kmod git"
 # shellcheck disable=SC2086
-if ! dpkg-query -W $packages >/dev/null 2>&1; then
+missing=$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' $packages 2>&1 | grep -v ' installed$' || true)
+if [ -n "$missing" ]; then
     if [ "$(id -u)" != 0 ]; then
         echo "deps: run once as root, or install: $packages" | tr -s ' \n' ' ' >&2
         exit 1
     fi
-    echo "installing Debian packages ..."
+    echo "deps: installing Debian packages ..."
     apt-get update -qq
+    # shellcheck disable=SC2086
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages >/dev/null
 fi
+export PATH=$HOME/.cargo/bin:$PATH
 oldest=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$(dirname "$0")/../Cargo.toml")
 have=$(cargo --version 2>/dev/null | awk '{print $2}' || true)
-if [ -z "$have" ] || [ "$(printf '%s\n' "$oldest" "$have" | sort -V | head -1)" != "$oldest" ]; then
-    echo "deps: Rust $oldest or newer is needed (found: ${have:-none}); get it from https://rustup.rs" >&2
-    exit 1
+if [ "$(printf '%s\n' "$oldest" "${have:-0}" | sort -V | head -1)" != "$oldest" ]; then
+    echo "deps: installing Rust (at least $oldest is needed, found: ${have:-none}) ..."
+    curl -sSf https://sh.rustup.rs | sh -s -- -q -y --no-modify-path --profile minimal >/dev/null
 fi

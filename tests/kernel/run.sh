@@ -3,7 +3,7 @@
 #
 #   run.sh [-l selinux|apparmor|none] [-t SECONDS] [-m MIB] [-x "KERNEL ARGUMENTS"] JOB
 #
-# The folder JOB appears as /job inside. The job's output goes to stdout; the kernel's denials follow it.
+# The folder JOB appears as /job inside. The job's output goes to stdout; when it fails, the kernel's denials follow.
 # Exit status 125: the guest ended without one (the end of its console is shown).
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -35,10 +35,12 @@ timeout -k 5 "$seconds" qemu-system-x86_64 -M q35 -accel tcg,thread=multi -cpu m
     -append "root=/dev/nvme0n1 rootfstype=ext4 ro init=/sbin/vm-init console=ttyS0 quiet panic=-1 mitigations=off nokaslr audit=1 audit_backlog_limit=8192 $security vm.lsm=$lsm $extra" \
     -drive "file=$image/root.img,if=none,id=root,format=raw,snapshot=on" -device nvme,drive=root,serial=root \
     -drive "file=$work/job.tar,if=none,id=job,format=raw,readonly=on" -device nvme,drive=job,serial=job \
-    -serial "file:$work/console" -serial stdio </dev/null | tr -d '\r' | tee "$work/output" || true
+    -serial "file:$work/console" -serial stdio </dev/null | tr -d '\r' |
+    tee "$work/output" | sed -u '/^@@DENIALS/,/^@@VM-EXIT/d; /^@@VM/d' || true
 status=$(sed -n 's/.*@@VM-EXIT rc=\([0-9]*\).*/\1/p' "$work/output" | tail -1)
 if [ -z "$status" ]; then
     echo "run.sh: the guest ended without an exit status; its console:" >&2
     tail -20 "$work/console" >&2
 fi
+[ "$status" = 0 ] || sed -n '/^@@DENIALS/,/^@@VM-EXIT/p' "$work/output"
 exit "${status:-125}"

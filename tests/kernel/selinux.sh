@@ -1,6 +1,6 @@
 #!/bin/bash
 # Everything that needs SELinux, inside a booted kernel that enforces it: the library's own tests, the C
-# tests, and mini-vmd with two real guests. Ends with "N passed, N failed".
+# tests, and mini-vmd with two real guests. Ends with "total: N passed, N failed".
 #   selinux.sh STAGE TEST-BINARY...     (the Rust test binaries to run inside)
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -42,6 +42,7 @@ step "C tests as virtd_t" /job/test_selinux
 step "bad input as virtd_t" /job/test_input
 step "Python as virtd_t" /job/python3 /job/python/test_selinux.py
 step "mini-vmd, selinux" /job/mini-vmd -d selinux $images/alpha.xml $images/beta.xml
+step "mini-vmd, selinux and a user for every guest" /job/mini-vmd -d selinux,dac -o dac.uid_range=100000-165535 $images/alpha.xml $images/beta.xml
 step "mini-vmd, selinux with a range of 8 categories" /job/mini-vmd -d selinux -o mcs.range=c0.c7 $images/alpha.xml $images/beta.xml
 after=$(getfattr -dm - -e hex $images/*.img $images/*.iso 2>/dev/null)
 step "no attribute has changed" [ "$before" = "$after" ]
@@ -51,7 +52,7 @@ step "the child step under this kernel" /job/test_child
 for binary in /job/rust/*; do
     [ -e "$binary" ] && step "Rust tests, $(basename "$binary")" "$binary" -q
 done
-echo "selinux kernel: $passed passed, $failed failed"
+echo "total: $passed passed, $failed failed"
 [ $failed = 0 ]
 SCRIPT
 "$here/run.sh" -l selinux "$job"
