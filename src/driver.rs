@@ -47,6 +47,19 @@ pub enum Decision {
     Set(Label),
 }
 
+/// When a driver is asked to [`Driver::apply`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// The labels were just made; nothing of the guest is labelled yet.
+    Gen,
+    /// Everything of the guest is labelled; its process has not started.
+    SetAll,
+    /// A resource was added to the definition of a guest that may be running.
+    Plug,
+    /// A resource was taken out of the definition of a guest that may be running.
+    Unplug,
+}
+
 /// One security model.
 pub trait Driver: Send + Sync {
     /// The model's name, as in `<seclabel model='…'>`.
@@ -90,8 +103,16 @@ pub trait Driver: Send + Sync {
         Ok(label.to_owned())
     }
 
-    /// What the child must do to get its label; nothing for a guest that is not confined.
-    fn set_security_process_label(&self, label: &str) -> Result<Option<Step>>;
+    /// Brings what the driver keeps outside the guest's files, a profile or a ruleset, into line with the
+    /// domain's resources. When it fails, everything is as before. Release ends it.
+    fn apply(&self, domain: &Definition, seclabel: &Seclabel, moment: Moment) -> Result<()> {
+        let _ = (domain, seclabel, moment);
+        Ok(())
+    }
+
+    /// What the child must do to get its label; nothing for a guest that is not confined. Asked after gen
+    /// and again after set-all, when [`Driver::apply`] has run.
+    fn set_security_process_label(&self, domain: &Definition, label: &str) -> Result<Option<Step>>;
 
     /// Which label a resource gets. `primary`: this driver speaks for seclabels without a model.
     fn resource_label(

@@ -212,7 +212,7 @@ impl Driver for Dac {
         ids(label).map(|(uid, gid)| Label::Owner(uid, gid).to_string())
     }
 
-    fn set_security_process_label(&self, label: &str) -> Result<Option<Step>> {
+    fn set_security_process_label(&self, _: &Definition, label: &str) -> Result<Option<Step>> {
         let (uid, gid) = ids(label)?;
         // An ordinary user can become nobody else, and is already who it wants to be.
         if (uid, gid) == process::effective_ids() && uid != 0 {

@@ -44,7 +44,7 @@ impl Driver for NoneDriver {
         Ok(None)
     }
 
-    fn set_security_process_label(&self, _: &str) -> Result<Option<Step>> {
+    fn set_security_process_label(&self, _: &Definition, _: &str) -> Result<Option<Step>> {
         Ok(None)
     }
 

@@ -178,7 +178,7 @@ impl Driver for Selinux {
         self.image_label(&domain.virt_type, range).map(Some)
     }
 
-    fn set_security_process_label(&self, label: &str) -> Result<Option<Step>> {
+    fn set_security_process_label(&self, _: &Definition, label: &str) -> Result<Option<Step>> {
         let label = CString::new(label).map_err(|_| Error::invalid("a label with a NUL in it"))?;
         let file = c"/proc/thread-self/attr/exec";
         Ok(Some(Step::NextExec { file, label: label.into_bytes_with_nul().into() }))

@@ -14,14 +14,19 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Labels everything in `steps` for a domain, or nothing.
+/// Labels everything in `steps` for a domain and calls `then`; when anything fails, nothing is labelled.
 ///
 /// This is where a ledger on disk gets its one write: all steps are known and none is done.
-pub fn set(holder: Holder, mut steps: Vec<Step>, settings: &Settings<'_>) -> Result<()> {
+pub fn set(
+    holder: Holder,
+    mut steps: Vec<Step>,
+    settings: &Settings<'_>,
+    then: impl FnOnce() -> Result<()>,
+) -> Result<()> {
     // One order for all processes, so that two guests cannot wait for each other's images.
     steps.sort_by(|a, b| a.path.cmp(&b.path));
     let mut done: Vec<Key> = Vec::new();
-    let result = steps.chunk_by(|a, b| a.path == b.path).try_for_each(|of_one_path| {
+    let labelled = steps.chunk_by(|a, b| a.path == b.path).try_for_each(|of_one_path| {
         let Some(node) = find(&of_one_path[0])? else { return Ok(()) };
         let path: Arc<Path> = of_one_path[0].path.as_path().into();
         let image = Image { node: &node, path: &path, holder, settings };
@@ -34,6 +39,7 @@ pub fn set(holder: Holder, mut steps: Vec<Step>, settings: &Settings<'_>) -> Res
         }
         Ok(())
     });
+    let result = labelled.and_then(|()| then());
     if result.is_err() {
         for key in done.iter().rev() {
             for hold in Table::get().drop_uses(holder, |hold| hold.key == *key).unwrap_or_default() {

@@ -39,6 +39,10 @@ fn files<const N: usize>(names: [&str; N]) -> (TempDir, [PathBuf; N]) {
     (dir, files)
 }
 
+fn set(holder: Holder, steps: Vec<Step>, settings: &Settings<'_>) -> Result<()> {
+    super::set(holder, steps, settings, || Ok(()))
+}
+
 fn owner(path: &Path) -> (u32, u32) {
     let facts = fs::symlink_metadata(path).unwrap();
     (facts.uid(), facts.gid())
@@ -167,6 +171,18 @@ fn a_missing_file_undoes_the_others_and_an_optional_one_is_passed_over() {
     assert_eq!(owner(&first), (1, 1));
     restore_all(a, false).unwrap();
     assert_untouched(&first);
+}
+
+#[test]
+fn what_fails_after_the_labels_undoes_them() {
+    let (_dir, [disk]) = files(["disk"]);
+    let steps = vec![step(&disk, Label::Owner(1, 1))];
+    let failed = || {
+        assert_eq!(owner(&disk), (1, 1));
+        Err(crate::error::Error::invalid("as agreed"))
+    };
+    assert_eq!(super::set(holder(), steps, &ALL, failed).unwrap_err().errno(), libc::EINVAL);
+    assert_untouched(&disk);
 }
 
 #[test]
