@@ -55,6 +55,17 @@ for test in test_input test_dac; do
     step "$test, valgrind" valgrind -q --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite \
         --child-silent-after-fork=yes "$out/$test"
 done
+# The program that README shows is compiled as README says, and confines one that prints its disk's owner.
+readme_program() {
+    sed -n '/^```c$/,/^```$/p' "$root/README.md" | sed '1d;$d' >"$out/confine.c"
+    # shellcheck disable=SC2046
+    cc -Wall -Wextra -Werror -o "$out/confine" "$out/confine.c" $(pkg-config --cflags --libs svirt) &&
+        chmod 711 "$out" && install -m600 /dev/null "$out/disk" &&
+        owner=$("$out/confine" "$out/disk" stat -c %u "$out/disk") && [ "$owner" -ge 100000 ] &&
+        [ "$("$out/confine" "$out/disk" id -u)" -ge 100000 ] &&
+        [ "$(stat -c %u "$out/disk")" = 0 ] && ! "$out/confine" "$out/missing" true
+}
+step "README's program" readme_program
 (cd "$root" && cargo build -q --locked --features panic-for-tests --target-dir target/panic)
 step "test_panic compiles" compile test_panic ""
 mkdir "$out/panic" && cp "$root/target/panic/debug/libsvirt.so" "$out/panic/libsvirt.so.0"

@@ -6,6 +6,7 @@ import os
 import pathlib
 import re
 import subprocess
+import sys
 import tempfile
 import time
 import unittest
@@ -116,6 +117,18 @@ class Life(Case):
         with self.open("dac", dac__user="+4711") as manager, svirt.Domain("a", UUID_A) as domain:
             with self.assertRaises(subprocess.SubprocessError):
                 subprocess.Popen(["true"], preexec_fn=lambda: manager.set_process_label(domain))
+
+
+    def test_readmes_program_runs(self):
+        readme = (pathlib.Path(__file__).resolve().parent.parent / "README.md").read_text()
+        (program,) = re.findall(r"^```python\n(.*?)^```$", readme, re.DOTALL | re.MULTILINE)
+        disk = self.file("disk")
+        environment = {**os.environ, "PYTHONPATH": str(pathlib.Path(svirt.__file__).parent)}
+        guest = ["sh", "-c", f"id -u; echo written >'{disk}'"]
+        done = subprocess.run([sys.executable, "-c", program, disk, *guest], env=environment, capture_output=True,
+                              text=True, check=True)
+        self.assertGreaterEqual(int(done.stdout), 100000)
+        self.assertEqual((disk.read_text(), disk.stat().st_uid), ("written\n", 0))
 
 
 class Errors(Case):
