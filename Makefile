@@ -22,7 +22,7 @@ $(LIB): $(SOURCES)
 	@touch $@
 
 install: $(LIB)
-	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(PREFIX)/include
+	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/share/man/man3
 	install -m755 $(LIB) $(DESTDIR)$(LIBDIR)/libsvirt.so.$(VERSION)
 	strip --strip-unneeded $(DESTDIR)$(LIBDIR)/libsvirt.so.$(VERSION)
 	ln -sf libsvirt.so.$(VERSION) $(DESTDIR)$(LIBDIR)/libsvirt.so.0
@@ -30,6 +30,8 @@ install: $(LIB)
 	install -m644 include/svirt.h $(DESTDIR)$(PREFIX)/include/svirt.h
 	sed -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|' svirt.pc.in \
 	    >$(DESTDIR)$(LIBDIR)/pkgconfig/svirt.pc
+	install -m644 docs/man/libsvirt.3 $(DESTDIR)$(PREFIX)/share/man/man3/libsvirt.3
+	ln -sf libsvirt.3 $(DESTDIR)$(PREFIX)/share/man/man3/svirt.h.3
 
 # The header that C programs include, and the list of symbols that the library exports.
 header:
