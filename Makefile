@@ -59,7 +59,7 @@ test: deps
 	@./tests/run.sh
 
 bench: deps
-	$(CARGO) bench --locked
+	$(CARGO) bench --locked --bench allocate --bench label
 
 clean:
 	$(CARGO) clean
