@@ -106,6 +106,11 @@ impl Dac {
                 None => own.1,
             });
         }
+        if config.range.is_some() && group == Some(0) {
+            return Err(Error::invalid(
+                "dac.group is root's: guests with a uid of their own must not share root's group",
+            ));
+        }
         let range = config.range.map(|range| (range, registry.add_range(Arc::new(range))));
         let user = user.unwrap_or(own.0);
         Ok(Self {
@@ -218,7 +223,9 @@ impl Driver for Dac {
         if (uid, gid) == process::effective_ids() && uid != 0 {
             return Ok(None);
         }
-        Ok(Some(Step::Become { uid, gid, groups: groups(uid, gid)?.into() }))
+        // A uid of the range is no user that the host knows: it is in no other group.
+        let groups = if self.key(uid).is_some() { vec![gid] } else { groups(uid, gid)? };
+        Ok(Some(Step::Become { uid, gid, groups: groups.into() }))
     }
 
     fn resource_label(
