@@ -12,6 +12,7 @@ pub use seclabel::{Seclabel, SeclabelType};
 pub use uuid::Uuid;
 
 use crate::error::{Error, Result};
+use std::path::PathBuf;
 
 /// The definition of a guest, as data.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub struct Definition {
     pub uuid: Uuid,
     /// `kvm`, `qemu`, `lxc`, …: the `type` of libvirt's domain element.
     pub virt_type: String,
+    /// The program that runs the guest, when the XML names it.
+    pub emulator: Option<PathBuf>,
     /// At most one of each model.
     pub seclabels: Vec<Seclabel>,
     /// Everything that gets a label, in the order in which it was named.
@@ -45,6 +48,7 @@ impl Definition {
             name: name.to_owned(),
             uuid,
             virt_type: virt_type.to_owned(),
+            emulator: None,
             seclabels: Vec::new(),
             resources: Vec::new(),
             source: None,

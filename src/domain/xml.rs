@@ -39,6 +39,7 @@ pub fn from_xml(xml: &str) -> Result<Definition> {
     for node in children(root, "seclabel") {
         definition.add_seclabel(seclabel(node)?).map_err(|e| at(node, &e.to_string()))?;
     }
+    definition.emulator = devices::emulator(root)?;
     devices::read(root, &mut definition.resources)?;
     for node in added(root) {
         definition.resources.push(read_added(node)?);

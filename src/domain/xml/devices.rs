@@ -1,13 +1,25 @@
 //! The files and devices that the XML names.
 
 use super::{at, child, children, content, relabel, resource};
+use crate::domain::resource::checked_path;
 use crate::domain::{DeviceSeclabel, Flags, Kind, Resource, Seclabel, SeclabelType};
 use crate::error::Result;
 use roxmltree::Node;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The longest backing chain; qemu opens no longer ones.
 const LONGEST_CHAIN: usize = 200;
+
+/// The program that runs the guest.
+pub(super) fn emulator(domain: Node<'_, '_>) -> Result<Option<PathBuf>> {
+    let Some(node) = child(domain, "devices").and_then(|devices| child(devices, "emulator")) else {
+        return Ok(None);
+    };
+    let path = content(node);
+    let checked = |path: String| checked_path(Path::new(&path)).map_err(|e| at(node, &e.to_string()));
+    Some(path).filter(|path| !path.is_empty()).map(checked).transpose()
+}
 
 /// Adds everything below `<os>` and `<devices>`, in the order in which it stands there.
 pub(super) fn read(domain: Node<'_, '_>, into: &mut Vec<Resource>) -> Result<()> {

@@ -66,6 +66,14 @@ const FULL: &str = r#"<?xml version='1.0'?>
 "#;
 
 #[test]
+fn the_emulator_is_known() {
+    let emulator = from_xml(FULL).unwrap().emulator;
+    assert_eq!(emulator.as_deref(), Some(Path::new("/usr/bin/qemu-system-x86_64")));
+    assert_eq!(read("<devices><emulator/></devices>").unwrap().emulator, None);
+    assert_eq!(read("<devices><emulator>qemu</emulator></devices>").unwrap_err().errno(), libc::EINVAL);
+}
+
+#[test]
 fn everything_that_libvirt_writes() {
     let d = from_xml(FULL).unwrap();
     assert_eq!((d.name.as_str(), d.virt_type.as_str()), ("a&b", "qemu"));
