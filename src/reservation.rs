@@ -1,4 +1,4 @@
-//! What only one domain of the host may have at a time: category pairs and uids.
+//! What only one domain of the host may have at a time, category pairs and uids, and who shares an image.
 //!
 //! Taken keys stay taken when the process that took them is killed: they end with release, with
 //! reconcile, or with the host (the log lives on a file system that is empty after boot).
@@ -13,7 +13,7 @@ use crate::sys::fork::PerProcess;
 use log::{Log, Record};
 use parking_lot::Mutex;
 use pool::Pool;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -29,6 +29,10 @@ pub enum Class {
     Level = 1,
     /// A user of DAC.
     Uid = 2,
+    /// An image whose holders its own attributes count.
+    Counted = 3,
+    /// An image about which nothing stands on the image itself.
+    Listed = 4,
 }
 
 impl Key {
@@ -71,6 +75,12 @@ pub trait Universe: Send + Sync {
 /// The reservations of one runtime directory, shared by all managers of the process.
 pub struct Registry {
     state: Mutex<State>,
+}
+
+impl std::fmt::Debug for Registry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Registry")
+    }
 }
 
 /// A universe that a registry draws from.
@@ -153,6 +163,62 @@ impl Registry {
         self.state.lock().book.first(holder, class).is_some()
     }
 
+    /// Who uses a key together with others, as far as all processes have said by now.
+    pub fn members(&self, key: Key) -> Result<Vec<Holder>> {
+        let state = &mut *self.state.lock();
+        state.catch_up()?;
+        Ok(state.book.members.get(&key).into_iter().flatten().copied().collect())
+    }
+
+    /// How many use a key together, and whether `holder` does, as far as all processes have said by now.
+    pub fn membership(&self, key: Key, holder: Holder) -> Result<(u32, bool)> {
+        let state = &mut *self.state.lock();
+        state.catch_up()?;
+        Ok(state.book.membership(key, holder))
+    }
+
+    /// The same as far as this process has heard, without a system call.
+    pub fn known_membership(&self, key: Key, holder: Holder) -> (u32, bool) {
+        self.state.lock().book.membership(key, holder)
+    }
+
+    /// Learns what other processes did.
+    pub fn refresh(&self) -> Result<()> {
+        self.state.lock().catch_up()
+    }
+
+    /// Makes a domain one of those who use a key.
+    pub fn join(&self, key: Key, holder: Holder) -> Result<()> {
+        let state = &mut *self.state.lock();
+        while !state.book.membership(key, holder).1 {
+            state.append(Record::Join(key, holder))?;
+        }
+        Ok(())
+    }
+
+    /// A domain uses a key no longer.
+    pub fn leave(&self, key: Key, holder: Holder) -> Result<()> {
+        let state = &mut *self.state.lock();
+        while state.book.membership(key, holder).1 {
+            state.append(Record::Leave(key, holder))?;
+        }
+        Ok(())
+    }
+
+    /// A domain uses none of the shared keys any longer.
+    pub fn leave_all(&self, holder: Holder) -> Result<()> {
+        let shared = |key: &Key| key.is(Class::Counted) || key.is(Class::Listed);
+        let keys: Vec<Key> = self.state.lock().book.keys(holder).filter(shared).collect();
+        keys.into_iter().try_for_each(|key| self.leave(key, holder))
+    }
+
+    /// All domains of an owner that have something here.
+    pub fn domains(&self, owner: u32) -> Result<Vec<Holder>> {
+        let state = &mut *self.state.lock();
+        state.catch_up()?;
+        Ok(state.book.by_holder.keys().filter(|holder| holder.owner == owner).copied().collect())
+    }
+
     /// Gives back all keys of a class that a domain has.
     pub fn release(&self, class: Class, holder: Holder) -> Result<()> {
         let state = &mut *self.state.lock();
@@ -180,7 +246,8 @@ impl State {
             self.catch_up()?;
         }
         // A quarter of the log is enough to say what is held: start it anew.
-        if self.log.length() > (64 << 10) + (self.book.holders.len() * 4 * log::RECORD) as u64 {
+        let held = self.book.holders.len() + self.book.shared;
+        if self.log.length() > (64 << 10) + (held * 4 * log::RECORD) as u64 {
             if self.log.append(Record::Close)? { self.follow()? } else { self.catch_up()? }
         }
         Ok(())
@@ -194,7 +261,10 @@ impl State {
     }
 
     fn follow(&mut self) -> Result<()> {
-        self.log.follow(self.book.holders.iter().map(|(key, holder)| (*key, *holder)))?;
+        let alone = self.book.holders.iter().map(|(key, holder)| Record::Take(*key, *holder));
+        let shared = self.book.members.iter();
+        let shared = shared.flat_map(|(key, all)| all.iter().map(|holder| Record::Join(*key, *holder)));
+        self.log.follow(alone.chain(shared))?;
         self.book.clear();
         self.catch_up()
     }
@@ -222,6 +292,9 @@ impl State {
 #[derive(Default)]
 struct Book {
     holders: HashMap<Key, Holder>,
+    members: HashMap<Key, HashSet<Holder>>,
+    /// How many memberships there are.
+    shared: usize,
     by_holder: HashMap<Holder, Vec<Key>>,
     ranges: Vec<(Arc<dyn Universe>, Pool)>,
 }
@@ -236,20 +309,45 @@ impl Book {
             }
             Record::Give(key, holder) if self.holders.get(&key) == Some(&holder) => {
                 self.holders.remove(&key);
-                if let Some(keys) = self.by_holder.get_mut(&holder) {
-                    keys.retain(|held| *held != key);
-                    if keys.is_empty() {
-                        self.by_holder.remove(&holder);
+                self.forget(key, holder);
+                self.each_pool(key, Pool::give);
+            }
+            Record::Join(key, holder) if !self.membership(key, holder).1 => {
+                self.members.entry(key).or_default().insert(holder);
+                self.by_holder.entry(holder).or_default().push(key);
+                self.shared += 1;
+            }
+            Record::Leave(key, holder) if self.membership(key, holder).1 => {
+                if let Some(members) = self.members.get_mut(&key) {
+                    members.remove(&holder);
+                    if members.is_empty() {
+                        self.members.remove(&key);
                     }
                 }
-                self.each_pool(key, Pool::give);
+                self.forget(key, holder);
+                self.shared -= 1;
             }
             _ => {}
         }
     }
 
+    fn forget(&mut self, key: Key, holder: Holder) {
+        if let Some(keys) = self.by_holder.get_mut(&holder) {
+            keys.retain(|held| *held != key);
+            if keys.is_empty() {
+                self.by_holder.remove(&holder);
+            }
+        }
+    }
+
+    fn membership(&self, key: Key, holder: Holder) -> (u32, bool) {
+        self.members.get(&key).map_or((0, false), |all| (all.len() as u32, all.contains(&holder)))
+    }
+
     fn clear(&mut self) {
         self.by_holder.clear();
+        self.members.clear();
+        self.shared = 0;
         for (key, _) in std::mem::take(&mut self.holders) {
             self.each_pool(key, Pool::give);
         }

@@ -26,6 +26,10 @@ pub enum Record {
     Take(Key, Holder),
     /// The holder no longer needs the key.
     Give(Key, Holder),
+    /// The holder is one of those who use the key, of which there may be many.
+    Join(Key, Holder),
+    /// The holder uses the key no longer.
+    Leave(Key, Holder),
     /// The log goes on in a new file.
     Close,
 }
@@ -35,6 +39,8 @@ impl Record {
         let (op, key, holder) = match self {
             Self::Take(key, holder) => (1, key, holder),
             Self::Give(key, holder) => (2, key, holder),
+            Self::Join(key, holder) => (4, key, holder),
+            Self::Leave(key, holder) => (5, key, holder),
             Self::Close => (3, Key(0), Holder { owner: 0, uuid: Uuid([0; 16]) }),
         };
         let mut bytes = [0; RECORD];
@@ -61,6 +67,8 @@ impl Record {
             1 => Some(Self::Take(key, holder)),
             2 => Some(Self::Give(key, holder)),
             3 => Some(Self::Close),
+            4 => Some(Self::Join(key, holder)),
+            5 => Some(Self::Leave(key, holder)),
             _ => None,
         }
     }
@@ -171,15 +179,13 @@ impl Log {
 
     /// Goes on in the file that follows a closed log, and writes it when nobody has yet. A process that
     /// was killed between closing and writing is thus made up for by whoever comes next.
-    pub fn follow(&mut self, held: impl Iterator<Item = (Key, Holder)>) -> Result<()> {
+    pub fn follow(&mut self, held: impl Iterator<Item = Record>) -> Result<()> {
         (|| {
             lock::lock(&self.file, 0)?;
             if is_at(&self.file, &self.path)? {
                 let next = self.path.with_extension("next");
                 let mut bytes = HEADER.to_vec();
-                for (key, holder) in held {
-                    bytes.extend(Record::Take(key, holder).encode());
-                }
+                held.for_each(|record| bytes.extend(record.encode()));
                 let _ = fs::remove_file(&next);
                 let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&next)?;
                 file.write_all(&bytes)?;
@@ -213,7 +219,14 @@ mod tests {
     #[test]
     fn records_survive_and_rubbish_does_not() {
         let holder = Holder { owner: 7, uuid: Uuid([9; 16]) };
-        for record in [Record::Take(Key(5), holder), Record::Give(Key(u64::MAX), holder), Record::Close] {
+        let (few, many) = (Key(5), Key(u64::MAX));
+        for record in [
+            Record::Take(few, holder),
+            Record::Give(many, holder),
+            Record::Join(few, holder),
+            Record::Leave(many, holder),
+            Record::Close,
+        ] {
             let bytes = record.encode();
             assert_eq!(Record::decode(&bytes), Some(record));
             for bit in 0..RECORD * 8 {

@@ -155,3 +155,39 @@ fn choices_are_uniform() {
     let chi: f64 = counts.iter().map(|c| (f64::from(*c) - 1000.0).powi(2) / 1000.0).sum();
     assert!(chi < 45.0, "{counts:?}");
 }
+
+#[test]
+fn many_share_a_key_and_all_processes_know_who() {
+    let dir = tempfile::tempdir().unwrap();
+    let (here, range) = separate(dir.path(), 8);
+    let (there, _) = separate(dir.path(), 8);
+    let image = Key::new(Class::Counted, 77);
+    for (registry, number) in [(&here, 1), (&there, 2), (&here, 3), (&there, 3)] {
+        registry.join(image, holder(number)).unwrap();
+    }
+    there.leave(image, holder(1)).unwrap();
+    assert_eq!(here.membership(image, holder(3)).unwrap(), (2, true));
+    assert_eq!(here.membership(image, holder(1)).unwrap(), (2, false));
+    // The log is started anew several times while others come and go.
+    for _ in 0..3000 {
+        here.join(image, holder(4)).unwrap();
+        here.leave(image, holder(4)).unwrap();
+    }
+    assert!(fs_length(dir.path()) < 100 << 10);
+    here.take_any(range, holder(5)).unwrap();
+    let (third, _) = separate(dir.path(), 8);
+    let mut all: Vec<_> = third.members(image).unwrap();
+    all.sort_by_key(|holder| holder.uuid);
+    assert_eq!(all, [holder(2), holder(3)]);
+    assert_eq!(there.members(image).unwrap().len(), 2);
+    let mut domains = third.domains(1).unwrap();
+    domains.sort_by_key(|holder| holder.uuid);
+    assert_eq!(domains, [holder(2), holder(3), holder(5)]);
+    assert!(third.domains(2).unwrap().is_empty());
+    third.leave_all(holder(2)).unwrap();
+    assert_eq!(there.membership(image, holder(3)).unwrap(), (1, true));
+}
+
+fn fs_length(directory: &Path) -> u64 {
+    std::fs::metadata(directory.join("reservations")).unwrap().len()
+}
