@@ -631,8 +631,13 @@ char *svirt_manager_doi(const struct svirt_manager *manager, size_t index);
 char *svirt_manager_base_label(const struct svirt_manager *manager, const char *model, const char *virt_type);
 
 /**
- * Gives back everything that domains of this manager's owner hold that are not in `live_uuids`, after a
- * crash. Not in this version: ENOTSUP. Between fork and exec: no.
+ * After a crash of the daemon or the host: gives back everything that domains of this manager's owner held
+ * on this host and that are not in `live_uuids`, whichever process labelled it, and makes their labels
+ * usable again. Domains of other owners, and images somebody else relabelled meanwhile, stay as they are.
+ * Goes on after an error and reports the first; it may be called again, also after being killed itself.
+ *
+ * Returns how many domains were given back. Errors: EINVAL a uuid is malformed, nothing is done then; what
+ * the kernel answered about an image. Between fork and exec: no.
  */
 int svirt_manager_reconcile(struct svirt_manager *manager,
                             const char *const *live_uuids,

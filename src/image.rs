@@ -5,13 +5,22 @@
 //! go gives the remembered label back. See `docs/remembering.md` for what stands on disk.
 
 mod acl;
+mod adopt;
 mod apply;
 mod durable;
 mod file;
+mod ledger;
+mod reconcile;
 mod release;
+mod standing;
+mod store;
 mod table;
 
-pub use apply::{adopt, restore, restore_all, set};
+pub use adopt::adopt;
+pub use apply::set;
+pub use reconcile::{bury, domains};
+pub use release::{restore, restore_all};
+pub use store::Store;
 pub use table::{Info, list};
 
 use std::fmt;
@@ -57,8 +66,11 @@ impl FromStr for Label {
         if let Some((uid, gid)) = text.split_once(':').and_then(|(u, g)| Some((id(u)?, id(g)?))) {
             return Ok(Self::Owner(uid, gid));
         }
-        if let Some((uid, bits)) = text.strip_prefix("u:").and_then(|rest| rest.split_once(':')) {
-            let uid = uid.parse().map_err(|_| NotALabel)?;
+        // A context's user may well be called "u"; its role is no number.
+        if let Some((uid, bits @ ("rw-" | "r--"))) =
+            text.strip_prefix("u:").and_then(|rest| rest.split_once(':'))
+            && let Ok(uid) = uid.parse()
+        {
             return Ok(Self::Grant { uid, write: bits == "rw-" });
         }
         if text.is_empty() || text.contains(char::is_control) {
@@ -66,6 +78,11 @@ impl FromStr for Label {
         }
         Ok(Self::Context(text.into()))
     }
+}
+
+/// The name of a model that labels files.
+fn static_model(name: &str) -> Option<&'static str> {
+    ["selinux", "dac"].into_iter().find(|model| *model == name)
 }
 
 /// One label for one file.
@@ -85,6 +102,8 @@ pub struct Step {
 pub struct Settings<'a> {
     /// Originals and counts are kept in `trusted.*` attributes.
     pub durable: bool,
+    /// Where this host's processes agree.
+    pub store: &'a Store,
     /// Whether a model lives with this errno from putting its label on; then the file is left alone.
     pub tolerates: &'a (dyn Fn(&'static str, i32) -> bool + 'a),
 }

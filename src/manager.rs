@@ -4,6 +4,7 @@ mod files;
 mod label;
 mod open;
 mod process;
+mod reconcile;
 mod resources;
 
 use crate::domain::handle::same_process;
@@ -24,6 +25,8 @@ pub struct Manager {
     default_confined: bool,
     require_confined: bool,
     durable: bool,
+    /// `None` for a stack that labels nothing.
+    store: Option<image::Store>,
 }
 
 impl Manager {
@@ -56,10 +59,14 @@ impl Manager {
         Holder { owner: self.owner, uuid }
     }
 
-    fn with_settings<R>(&self, work: impl FnOnce(&image::Settings<'_>) -> R) -> R {
+    /// Calls `work` with how images are treated here; a stack that labels none has nothing to do.
+    fn with_settings(&self, work: impl FnOnce(&image::Settings<'_>) -> Result<()>) -> Result<()> {
         let tolerates =
             |model: &'static str, errno| self.driver_of(Some(model)).is_ok_and(|d| d.tolerates(errno));
-        work(&image::Settings { durable: self.durable, tolerates: &tolerates })
+        match &self.store {
+            Some(store) => work(&image::Settings { durable: self.durable, store, tolerates: &tolerates }),
+            None => Ok(()),
+        }
     }
 
     fn no_such_model(&self, model: &str) -> Error {

@@ -3,8 +3,9 @@
 use crate::driver::dac::UidRange;
 use crate::driver::selinux::levels::Pairs;
 use crate::error::{Error, Result};
+use crate::sys::process;
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// What the value of an option must be.
 #[derive(Clone, Copy)]
@@ -87,10 +88,29 @@ impl Options {
         if uid == 0 {
             return Ok("/run/svirt".into());
         }
-        let base = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| Path::new(dir).is_absolute());
-        base.map(|dir| Path::new(&dir).join("svirt"))
+        directory("XDG_RUNTIME_DIR")
+            .map(|dir| dir.join("svirt"))
             .ok_or_else(|| Error::invalid("neither option runtime_dir nor XDG_RUNTIME_DIR is set"))
     }
+
+    /// Where ledgers are kept: outlives a boot.
+    pub fn state_dir(&self, uid: u32) -> Result<PathBuf> {
+        if let Some(set) = self.get("state_dir") {
+            return Ok(set.into());
+        }
+        if uid == 0 {
+            return Ok("/var/lib/svirt".into());
+        }
+        directory("XDG_STATE_HOME")
+            .map(|dir| dir.join("svirt"))
+            .or_else(|| directory("HOME").map(|home| home.join(".local/state/svirt")))
+            .ok_or_else(|| Error::invalid("neither option state_dir nor XDG_STATE_HOME nor HOME is set"))
+    }
+}
+
+/// A directory that the environment names.
+fn directory(variable: &str) -> Option<PathBuf> {
+    process::environment(variable).map(PathBuf::from).filter(|dir| dir.is_absolute())
 }
 
 #[cfg(test)]

@@ -94,8 +94,13 @@ pub unsafe extern "C" fn svirt_manager_base_label(
     })
 }
 
-/// Gives back everything that domains of this manager's owner hold that are not in `live_uuids`, after a
-/// crash. Not in this version: ENOTSUP. Between fork and exec: no.
+/// After a crash of the daemon or the host: gives back everything that domains of this manager's owner held
+/// on this host and that are not in `live_uuids`, whichever process labelled it, and makes their labels
+/// usable again. Domains of other owners, and images somebody else relabelled meanwhile, stay as they are.
+/// Goes on after an error and reports the first; it may be called again, also after being killed itself.
+///
+/// Returns how many domains were given back. Errors: EINVAL a uuid is malformed, nothing is done then; what
+/// the kernel answered about an image. Between fork and exec: no.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn svirt_manager_reconcile(
     manager: *mut svirt_manager,
@@ -106,16 +111,13 @@ pub unsafe extern "C" fn svirt_manager_reconcile(
     // SAFETY: pointers by contract.
     unsafe {
         guard(error, || {
-            handle(manager, "manager")?;
+            let manager = &handle(manager, "manager")?.0;
             if live_uuids.is_null() && count > 0 {
                 return Err(Error::invalid("the list of uuids is NULL"));
             }
-            for at in 0..count {
-                super::text(*live_uuids.add(at), "uuid")?.parse::<crate::domain::Uuid>()?;
-            }
-            Err(Error::unsupported(
-                "reconcile is not in this version: give domains back with restore and release",
-            ))
+            let uuid = |at| super::text(*live_uuids.add(at), "uuid")?.parse();
+            let live = (0..count).map(uuid).collect::<Result<_>>()?;
+            manager.reconcile(&live).map(|count| c_int::try_from(count).unwrap_or(c_int::MAX))
         })
     }
 }

@@ -1,22 +1,24 @@
-//! Putting labels on and giving them back, step by step, undone as a whole when one step fails.
+//! Putting labels on, step by step, undone as a whole when one step fails.
 
 use super::acl::Acl;
-use super::durable::{self, Remembered, Standing};
-use super::file::{current, put, refused, unsupported};
-use super::release::let_go;
-use super::table::{Held, Hold, Key, Table};
+use super::durable;
+use super::file::{put, refused, unsupported};
+use super::ledger::Line;
+use super::release::{self, let_go};
+use super::standing::{Held, Image, Standing};
+use super::table::{self, Guest, Hold, Origin, Table};
 use super::{Label, Settings, Step};
 use crate::error::{Error, Result};
-use crate::log::{debug, info, warning};
-use crate::reservation::Holder;
+use crate::log::{info, warning};
+use crate::reservation::{Class, Holder};
 use crate::sys::node::Node;
+use std::cell::Cell;
+use std::collections::HashSet;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 /// Labels everything in `steps` for a domain and calls `then`; when anything fails, nothing is labelled.
-///
-/// This is where a ledger on disk gets its one write: all steps are known and none is done.
 pub fn set(
     holder: Holder,
     mut steps: Vec<Step>,
@@ -25,86 +27,131 @@ pub fn set(
 ) -> Result<()> {
     // One order for all processes, so that two guests cannot wait for each other's images.
     steps.sort_by(|a, b| a.path.cmp(&b.path));
-    let mut done: Vec<Key> = Vec::new();
-    let labelled = steps.chunk_by(|a, b| a.path == b.path).try_for_each(|of_one_path| {
-        let Some(node) = find(&of_one_path[0])? else { return Ok(()) };
-        let path: Arc<Path> = of_one_path[0].path.as_path().into();
-        let image = Image { node: &node, path: &path, holder, settings };
-        for step in of_one_path {
-            let key = (node.identity(), step.model);
-            if image.hold(key, &step.label)? {
-                Table::get().add_hold(holder, key, &path);
-                done.push(key);
-            }
+    Table::get().with_guest(holder, settings, |guest| {
+        settings.store.registry.refresh()?;
+        if guest.holds.all().any(|hold| hold.earlier)
+            && let Err(error) = release::all(holder, guest, settings, false)
+        {
+            warning!("what the domain held before the host was booted: {error}");
         }
-        Ok(())
-    });
-    let result = labelled.and_then(|()| then());
-    if result.is_err() {
-        for key in done.iter().rev() {
-            for hold in Table::get().drop_uses(holder, |hold| hold.key == *key).unwrap_or_default() {
-                if let Err(error) = let_go(holder, &hold, false) {
-                    warning!("while undoing a failed start: {error}");
-                    Table::get().keep_hold(holder, hold);
-                }
-            }
+        let mut done = Vec::with_capacity(steps.len());
+        let plans = plan(holder, &steps, settings)?;
+        let lines: Vec<Line<'_>> = plans.iter().map(Line::Hold).collect();
+        settings.store.ledgers.append(holder, &lines, !settings.durable)?;
+        guest.lines = Some(guest.lines.unwrap_or(0) + lines.len());
+        let labelled = label(holder, &steps, &plans, guest, settings, &mut done);
+        let result = labelled.and_then(|()| then());
+        match &result {
+            Ok(()) => done.into_iter().for_each(|(hold, _)| guest.holds.add(hold)),
+            Err(_) => undo(holder, guest, settings, &plans, done),
         }
-    }
-    result
+        result
+    })
 }
 
-/// Takes over what a live domain already holds according to the attributes, or what carries its label;
-/// `original` tells what to give back where nothing is remembered.
-pub fn adopt(
+/// What the ledger will say about the steps. The images themselves are looked at only when they cannot
+/// remember.
+fn plan(holder: Holder, steps: &[Step], settings: &Settings<'_>) -> Result<Vec<Hold>> {
+    let mut plans = Vec::with_capacity(steps.len());
+    let mut found: Option<(Arc<Path>, Option<Node>)> = None;
+    for step in steps {
+        let path = match &found {
+            Some((path, _)) if **path == *step.path => path.clone(),
+            _ => step.path.as_path().into(),
+        };
+        let mut hold = Hold {
+            path: path.clone(),
+            model: step.model,
+            label: step.label.clone(),
+            identity: None,
+            origin: None,
+            earlier: false,
+            uses: 1,
+        };
+        if !settings.durable {
+            if found.as_ref().is_none_or(|(other, _)| *other != path) {
+                found = Some((path.clone(), find(step)?));
+            }
+            let Some((_, Some(node))) = &found else {
+                plans.push(hold);
+                continue;
+            };
+            let key = (node.identity(), step.model);
+            let locked = Cell::new(false);
+            let image = Image { node, path: &path, key, holder, settings, locked: &locked };
+            let standing = image.standing(&step.label)?;
+            hold.identity = Some(key.0);
+            hold.origin = Some(image.origin(&standing, &step.label)?);
+        } else if found.as_ref().is_none_or(|(other, _)| *other != path) {
+            found = Some((path, None));
+        }
+        plans.push(hold);
+    }
+    Ok(plans)
+}
+
+/// A hold, and whether it began with this step.
+type Done = (Hold, bool);
+
+fn label(
     holder: Holder,
     steps: &[Step],
+    plans: &[Hold],
+    guest: &Guest,
     settings: &Settings<'_>,
-    original: impl Fn(&Step, u32) -> Option<Label>,
+    done: &mut Vec<Done>,
 ) -> Result<()> {
-    for step in steps {
-        let Some(node) = find(step)? else { continue };
-        let path: Arc<Path> = step.path.as_path().into();
-        let key = (node.identity(), step.model);
-        let image = Image { node: &node, path: &path, holder, settings };
-        let adopted = Table::get().with_entry(key, |entry| image.take_over(entry, key.1, step, &original))?;
-        if adopted {
-            Table::get().add_hold(holder, key, &path);
+    let mut at = 0;
+    for of_one_path in steps.chunk_by(|a, b| a.path == b.path) {
+        let plans = &plans[at..at + of_one_path.len()];
+        at += of_one_path.len();
+        let Some(node) = find(&of_one_path[0])? else { continue };
+        let (identity, locked) = (node.identity(), Cell::new(false));
+        for plan in plans {
+            let key = (identity, plan.model);
+            let image = Image { node: &node, path: &plan.path, key, holder, settings, locked: &locked };
+            let mut hold = Hold { identity: Some(identity), ..plan.clone() };
+            let mut began = false;
+            let has = own_label(guest, done, &hold);
+            let held = image.hold(&mut hold, has.as_ref(), &mut began);
+            // A step that failed may have been cut short anywhere: it is undone like one that succeeded.
+            if began || matches!(held, Ok(true)) {
+                done.push((hold, began));
+            }
+            held?;
         }
     }
     Ok(())
 }
 
-/// Gives back everything that a domain holds; goes on after an error and reports the first.
-pub fn restore_all(holder: Holder, migrated: bool) -> Result<()> {
-    give_back(holder, Table::get().take_holds(holder), migrated)
+/// The label with which the domain holds the image already.
+fn own_label(guest: &Guest, done: &[Done], hold: &Hold) -> Option<Label> {
+    if let Some(other) = guest.holds.get(&hold.path, hold.model) {
+        return Some(other.label.clone());
+    }
+    let same = |other: &&Hold| other.identity == hold.identity && other.model == hold.model;
+    // The neighbour that was just labelled is the one with the same path.
+    let near = done.iter().rev().map(|(hold, _)| hold).take_while(|other| other.path == hold.path);
+    near.into_iter().find(same).map(|other| other.label.clone())
 }
 
-/// Gives back one image that a domain holds, unless another resource of the domain uses it too.
-pub fn restore(holder: Holder, path: &Path) -> Result<()> {
-    let by_path = || Table::get().drop_uses(holder, |hold| *hold.path == *path);
-    // The same image by another name.
-    let by_identity = || {
-        let identity = Node::find(path).ok()?.identity();
-        Table::get().drop_uses(holder, |hold| hold.key.0 == identity)
-    };
-    let gone = by_path().or_else(by_identity).unwrap_or_default();
-    give_back(holder, gone, false)
-}
-
-fn give_back(holder: Holder, holds: Vec<Hold>, migrated: bool) -> Result<()> {
-    let mut first = Ok(());
-    for hold in holds {
-        if let Err(error) = let_go(holder, &hold, migrated) {
-            Table::get().keep_hold(holder, Hold { uses: 1, ..hold });
-            warning!("{error}");
-            first = first.and(Err(error));
+fn undo(holder: Holder, guest: &mut Guest, settings: &Settings<'_>, plans: &[Hold], done: Vec<Done>) {
+    let mut kept = HashSet::new();
+    for (hold, _) in done.into_iter().rev().filter(|(_, began)| *began) {
+        if let Err(error) = let_go(holder, &hold, settings, false) {
+            warning!("while undoing a failed start: {error}");
+            kept.insert((hold.path.clone(), hold.model));
+            guest.holds.add(hold);
         }
     }
-    first
+    let gone: Vec<&Hold> = plans.iter().filter(|p| !kept.contains(&(p.path.clone(), p.model))).collect();
+    if let Err(error) = release::write_off(holder, guest, settings, &gone) {
+        warning!("while undoing a failed start: {error}");
+    }
 }
 
 /// Finds a step's file; `None` when there is nothing to label and that is fine.
-fn find(step: &Step) -> Result<Option<Node>> {
+pub fn find(step: &Step) -> Result<Option<Node>> {
     match Node::find(&step.path) {
         Ok(node) if step.optional || !node.is_directory() => Ok(Some(node)),
         Ok(_) => Ok(None),
@@ -113,242 +160,235 @@ fn find(step: &Step) -> Result<Option<Node>> {
     }
 }
 
-/// One image that a domain wants to hold.
-struct Image<'a> {
-    node: &'a Node,
-    path: &'a Arc<Path>,
-    holder: Holder,
-    settings: &'a Settings<'a>,
-}
-
 impl Image<'_> {
     /// Makes the domain a holder; `false` when the file cannot be labelled and the model lives with it.
-    fn hold(&self, key: Key, label: &Label) -> Result<bool> {
-        Table::get().with_entry(key, |entry| {
+    /// `began` is set before the first change that makes it one.
+    fn hold(&self, hold: &mut Hold, has: Option<&Label>, began: &mut bool) -> Result<bool> {
+        Table::get().with_image(self.key, |entry| {
             self.lock()?;
-            match entry {
-                None => {
-                    *entry = self.hold_first(key.1, label)?;
-                    Ok(entry.is_some())
-                }
-                Some(held) => self.join(held, key.1, label).map(|()| true),
+            let standing = self.standing(&hold.label)?;
+            if standing.mine && has.is_some_and(|has| *has != hold.label) || !self.fits(&standing, hold) {
+                return Err(self.busy(&standing, has, &hold.label));
             }
+            let labelled = if standing.mine && standing.others > 0 {
+                self.grant(&hold.label).map(|()| true)
+            } else {
+                *began = !standing.mine;
+                self.join(&standing, hold)
+            }?;
+            if labelled {
+                self.enter(entry, &standing, hold);
+            }
+            Ok(labelled)
         })
     }
 
-    fn lock(&self) -> Result<()> {
-        self.node
-            .lock_metadata()
-            .map(drop)
-            .map_err(|e| self.failed("another process keeps its metadata locked", &e))
-    }
-
-    fn hold_first(&self, model: &'static str, label: &Label) -> Result<Option<Held>> {
-        let current = current(self.node, label).map_err(|e| self.failed("cannot read its label", &e))?;
-        let mut held = self.held(current.clone(), label);
-        if let Label::Grant { .. } = label {
-            held.acl = Some(Acl::read(self.node).map_err(|e| self.no_acl(&e))?);
-        }
-        if self.settings.durable {
-            // A file system without such attributes is remembered in memory only.
-            let memory = match Remembered::read(self.node, model) {
-                Err(error) if unsupported(&error) => Remembered::default(),
-                read => read.map_err(|e| self.failed("cannot read what is remembered", &e))?,
-            };
-            match memory.standing(self.holder, current.as_ref(), self.node.on_shared_filesystem()) {
-                Standing::Free(remembered) => held.original = remembered.or(held.original),
-                Standing::HeldByUs
-                    if matches!(label, Label::Grant { .. }) || current.as_ref() == Some(label) =>
-                {
-                    held.original = memory.original;
-                    held.durable = true;
-                    self.restore_remembered_acl(&mut held);
-                    self.grant(label)?;
-                    return Ok(Some(held));
-                }
-                _ if matches!(label, Label::Grant { .. }) || current.as_ref() == Some(label) => {
-                    held.original = memory.original.clone();
-                    held.durable = true;
-                    self.restore_remembered_acl(&mut held);
-                    self.count(model, memory.count.saturating_add(1))?;
-                    self.grant(label)?;
-                    return Ok(Some(held));
-                }
-                _ => return Err(self.busy(current.as_ref(), label, &memory.holders())),
-            }
-            held.durable = self.remember(model, &held)?;
-        }
-        if current.as_ref() == Some(label) {
-            return Ok(Some(held));
-        }
-        match put(self.node, label) {
-            Ok(()) => Ok(Some(held)),
-            Err(error) => {
-                if held.durable
-                    && let Err(error) = durable::forget(self.node, model)
-                {
-                    warning!("{}: cannot remove what was remembered: {error}", self.path.display());
-                }
-                self.not_put(model, label, current.as_ref(), &error).map(|()| None)
+    /// Whether a label can stand beside those of the holders there are.
+    fn fits(&self, standing: &Standing, hold: &Hold) -> bool {
+        let grant = matches!(hold.label, Label::Grant { .. });
+        let same = grant || standing.current.as_ref() == Some(&hold.label);
+        let own = standing.memory.as_ref().and_then(|memory| memory.own.as_ref());
+        // The label is what is put on last: where only this domain is on record it may still be missing.
+        let alone = standing.mine && standing.others == 0;
+        match standing.held {
+            Held::Free(_) => true,
+            Held::Counted => own.is_none_or(|own| own.fits(&hold.label)) && (same || alone),
+            Held::Listed => {
+                let granted =
+                    self.first_listed().is_some_and(|other| matches!(other.label, Label::Grant { .. }));
+                alone || same && grant == granted
             }
         }
     }
 
-    /// Writes the attributes; `false` when the file system has none.
-    fn remember(&self, model: &str, held: &Held) -> Result<bool> {
-        let written = durable::remember(self.node, model, self.holder, held.original.as_ref(), &held.label)
-            .and_then(|()| match &held.acl {
-                Some(acl) => durable::remember_acl(self.node, &acl.encode()),
-                None => Ok(()),
-            });
-        match written {
+    /// A hold of another domain that only the ledger remembers.
+    fn first_listed(&self) -> Option<Hold> {
+        let store = self.settings.store;
+        let members = store.registry.members(self.shared_key(Class::Listed)).ok()?;
+        members.into_iter().filter(|member| *member != self.holder).find_map(|member| {
+            let page = store.ledgers.read(member).ok()??;
+            let same = |hold: &&Hold| hold.identity == Some(self.key.0) && hold.model == self.key.1;
+            page.holds.all().find(same).cloned()
+        })
+    }
+
+    /// What the image was before its first holder came.
+    pub fn origin(&self, standing: &Standing, label: &Label) -> Result<Origin> {
+        if standing.held == Held::Listed
+            && let Some(origin) = self.first_listed().and_then(|other| other.origin)
+        {
+            return Ok(origin);
+        }
+        let acl = match label {
+            Label::Grant { .. } => Some(Acl::read(self.node).map_err(|e| self.no_acl(&e))?),
+            _ => None,
+        };
+        let original = match &standing.held {
+            Held::Free(Some(original)) => original.clone(),
+            // Where the image itself cannot tell, a ledger from before the last boot may.
+            Held::Free(None) if standing.memory.is_none() => {
+                match self.settings.store.earlier(self.key, standing.current.as_ref())? {
+                    Some(origin) => return Ok(Origin { acl: origin.acl.or(acl), ..origin }),
+                    None => standing.current.clone(),
+                }
+            }
+            _ => standing.current.clone(),
+        };
+        Ok(Origin { original, acl })
+    }
+
+    fn join(&self, standing: &Standing, hold: &mut Hold) -> Result<bool> {
+        match (&standing.held, &standing.memory) {
+            (Held::Counted, Some(memory)) if !standing.mine => {
+                let own = self.share(memory, &hold.label)?;
+                self.settings.store.registry.join(self.shared_key(Class::Counted), self.holder)?;
+                self.count(memory.count.saturating_add(1))?;
+                if own.is_local() {
+                    self.note(&own.counting(own.foreign, own.ours + 1))?;
+                }
+                self.grant(&hold.label).map(|()| true)
+            }
+            // Alone on record: the daemon died on the way, or the step is repeated.
+            (Held::Counted, _) => self.put_first(standing, hold),
+            (Held::Free(_), Some(_)) => {
+                self.clear_grants(standing)?;
+                if !self.remember(&self.origin(standing, &hold.label)?, &hold.label)? {
+                    self.list(standing, hold)?;
+                }
+                self.put_first(standing, hold)
+            }
+            _ => {
+                self.list(standing, hold)?;
+                self.put_first(standing, hold)
+            }
+        }
+    }
+
+    /// Remembers an image in the ledger and the reservations alone.
+    fn list(&self, standing: &Standing, hold: &mut Hold) -> Result<()> {
+        let origin = match &hold.origin {
+            Some(known) if standing.mine => known.clone(),
+            _ => self.origin(standing, &hold.label)?,
+        };
+        // The usual case was written down before the first label changed; this one has become known now.
+        if hold.origin.as_ref() != Some(&origin) {
+            hold.origin = Some(origin);
+            self.settings.store.ledgers.append(self.holder, &[Line::Drop(hold), Line::Hold(hold)], true)?;
+        }
+        self.settings.store.registry.join(self.shared_key(Class::Listed), self.holder)
+    }
+
+    /// Writes the attributes for a first holder; `false` when the file system takes none.
+    pub fn remember(&self, origin: &Origin, label: &Label) -> Result<bool> {
+        let (model, acl) = (self.model(), origin.acl.as_ref().map(Acl::encode));
+        let original = origin.original.as_ref();
+        match durable::remember(self.node, model, self.holder, original, acl.as_deref(), label) {
             Ok(()) => Ok(true),
             // A policy may let a daemon relabel a device node and yet write nothing else about it.
             Err(error) if unsupported(&error) || refused(&error) => {
-                let _ = durable::forget(self.node, model);
-                info!("{}: its label is remembered in memory only: {error}", self.path.display());
+                let _ = durable::forget(self.node, model, acl.is_some());
+                info!("{}: its label is remembered in the ledger only: {error}", self.path.display());
                 Ok(false)
             }
-            Err(error) => {
-                let _ = durable::forget(self.node, model);
-                Err(self.failed("cannot remember its label in attributes", &error))
-            }
+            Err(error) => Err(self.failed("cannot remember its label in attributes", &error)),
         }
     }
 
-    fn join(&self, held: &mut Held, model: &'static str, label: &Label) -> Result<()> {
-        let mine = held.holders.iter().find(|(holder, _)| *holder == self.holder);
-        let both_grants = matches!((&held.label, label), (Label::Grant { .. }, Label::Grant { .. }));
-        if mine.map_or(held.label != *label && !both_grants, |(_, mine)| mine != label) {
-            let uuids: Vec<String> = held.holders.iter().map(|(holder, _)| holder.uuid.to_string()).collect();
-            let has = mine.map_or(&held.label, |(_, label)| label);
-            return Err(self.busy(Some(has), label, &format!("domain {}", uuids.join(", "))));
-        }
-        if mine.is_some() {
-            return Ok(());
-        }
-        if held.durable {
-            let memory =
-                Remembered::read(self.node, model).map_err(|e| self.failed("cannot read its count", &e))?;
-            self.count(model, memory.count.max(held.holders.len() as u32).saturating_add(1))?;
-        }
-        self.grant(label)?;
-        held.holders.push((self.holder, label.clone()));
-        Ok(())
-    }
-
-    fn take_over(
-        &self,
-        entry: &mut Option<Held>,
-        model: &'static str,
-        step: &Step,
-        original: &impl Fn(&Step, u32) -> Option<Label>,
-    ) -> Result<bool> {
-        if let Some(held) = entry {
-            let fits = held.label == step.label || matches!(held.label, Label::Grant { .. });
-            if fits && !held.holders.iter().any(|(holder, _)| *holder == self.holder) {
-                held.holders.push((self.holder, step.label.clone()));
-            }
-            return Ok(fits);
-        }
-        self.lock()?;
-        let current =
-            current(self.node, &step.label).map_err(|e| self.failed("cannot read its label", &e))?;
-        let memory = if self.settings.durable {
-            Remembered::read(self.node, model).unwrap_or_default()
-        } else {
-            Remembered::default()
-        };
-        let grant = matches!(step.label, Label::Grant { .. });
-        if grant && memory.count == 0 || !grant && current.as_ref() != Some(&step.label) {
-            debug!("{}: not labelled for the domain, so not taken over", self.path.display());
-            return Ok(false);
-        }
-        let mut held =
-            self.held(memory.original.clone().or_else(|| original(step, self.node.mode())), &step.label);
-        held.durable = memory.count > 0;
-        if grant {
-            held.acl = Some(Acl::read(self.node).map_err(|e| self.no_acl(&e))?);
-            self.restore_remembered_acl(&mut held);
-        }
-        if held.original.is_none() {
-            info!("{}: nothing tells which label it had; it will be left as it is", self.path.display());
-            return Ok(false);
-        }
-        *entry = Some(held);
-        Ok(true)
-    }
-
-    fn held(&self, original: Option<Label>, label: &Label) -> Held {
-        Held {
-            path: self.path.clone(),
-            original,
-            label: label.clone(),
-            acl: None,
-            durable: false,
-            holders: vec![(self.holder, label.clone())],
+    /// Guests went down with the host: what they had in the access control list is nobody's any more.
+    fn clear_grants(&self, standing: &Standing) -> Result<()> {
+        match (&standing.held, self.remembered_acl()) {
+            (Held::Free(Some(_)), Some(before)) => before.write(self.node).map_err(|e| self.no_acl(&e)),
+            _ => Ok(()),
         }
     }
 
-    fn restore_remembered_acl(&self, held: &mut Held) {
-        if held.acl.is_some() {
-            held.acl = durable::remembered_acl(self.node).and_then(|b| Acl::decode(&b)).or(held.acl.take());
+    /// The access control list that the image remembers.
+    pub fn remembered_acl(&self) -> Option<Acl> {
+        (self.model() == "dac").then(|| durable::remembered_acl(self.node))?.and_then(|b| Acl::decode(&b))
+    }
+
+    fn put_first(&self, standing: &Standing, hold: &Hold) -> Result<bool> {
+        if standing.current.as_ref() == Some(&hold.label) {
+            return Ok(true);
         }
+        let Err(error) = put(self.node, &hold.label) else { return Ok(true) };
+        let errno = error.raw_os_error().unwrap_or(libc::EIO);
+        if let Label::Grant { .. } = hold.label {
+            return Err(self.no_acl(&error));
+        }
+        let has = standing.current.as_ref().map_or_else(|| "no label".to_owned(), Label::to_string);
+        let (model, label) = (self.model(), &hold.label);
+        if !(self.settings.tolerates)(model, errno) {
+            let what = format_args!(
+                "cannot change its {model} label from {has} to {label}; see the kernel's audit log for the reason"
+            );
+            return Err(self.failed(what, &error));
+        }
+        info!("{}: keeps its {model} label {has}: {error}", self.path.display());
+        release::unhold(self, standing.current.as_ref(), hold, false)?;
+        Ok(false)
     }
 
     /// Puts a further holder's own entry on; other labels are there already.
     fn grant(&self, label: &Label) -> Result<()> {
-        if !matches!(label, Label::Grant { .. }) {
-            return Ok(());
+        match label {
+            Label::Grant { .. } => put(self.node, label).map_err(|e| self.no_acl(&e)),
+            _ => Ok(()),
         }
-        put(self.node, label).map_err(|e| self.no_acl(&e))
     }
 
-    fn count(&self, model: &str, count: u32) -> Result<()> {
-        durable::set_count(self.node, model, count).map_err(|e| self.failed("cannot count its holders", &e))
+    /// Writes down in this process's table that the domain holds the image.
+    pub fn enter(&self, entry: &mut Option<table::Held>, standing: &Standing, hold: &Hold) {
+        let original = || match (&standing.held, &standing.memory, &hold.origin) {
+            (_, _, Some(origin)) => origin.original.clone(),
+            (Held::Counted, Some(memory), _) => memory.original.clone(),
+            (Held::Free(Some(original)), ..) => original.clone(),
+            _ => standing.current.clone(),
+        };
+        let held = entry.get_or_insert_with(|| table::Held {
+            path: self.path.clone(),
+            original: original(),
+            label: hold.label.clone(),
+            holders: HashSet::new(),
+        });
+        if !standing.mine && standing.others == 0 && !held.holders.contains(&self.holder) {
+            // Whoever held it when we last looked holds it no longer.
+            (held.original, held.label) = (original(), hold.label.clone());
+            held.holders.clear();
+        }
+        held.holders.insert(self.holder);
     }
 
-    fn not_put(
-        &self,
-        model: &'static str,
-        label: &Label,
-        current: Option<&Label>,
-        error: &io::Error,
-    ) -> Result<()> {
-        let errno = error.raw_os_error().unwrap_or(libc::EIO);
-        if let Label::Grant { .. } = label {
-            return Err(self.no_acl(error));
+    fn busy(&self, standing: &Standing, has: Option<&Label>, wants: &Label) -> Error {
+        let registry = &self.settings.store.registry;
+        let own = standing.memory.as_ref().and_then(|memory| memory.own.as_ref());
+        let class = if standing.held == Held::Listed { Class::Listed } else { Class::Counted };
+        let mut holders = match own.and_then(|own| own.only) {
+            Some(only) => vec![only],
+            None => registry.members(self.shared_key(class)).unwrap_or_default(),
+        };
+        holders.sort_unstable_by_key(|holder| holder.uuid);
+        let known = holders.len() as u32;
+        let mut by: Vec<String> = holders.iter().map(|holder| holder.uuid.to_string()).collect();
+        let unknown = (standing.others + u32::from(standing.mine)).saturating_sub(known);
+        if unknown > 0 {
+            by.push(format!("{unknown} more that libvirt runs"));
         }
-        let has = current.map_or_else(|| "no label".to_owned(), Label::to_string);
-        if (self.settings.tolerates)(model, errno) {
-            info!("{}: keeps its {model} label {has}: {error}", self.path.display());
-            return Ok(());
-        }
-        Err(self.failed(
-            format_args!("cannot change its {model} label from {has} to {label}; see the kernel's audit log for the reason"),
-            error,
-        ))
-    }
-
-    fn busy(&self, has: Option<&Label>, wants: &Label, by: &str) -> Error {
-        let has = has.map_or_else(|| "no label".to_owned(), Label::to_string);
+        let has = has.or(standing.current.as_ref()).map_or_else(|| "no label".to_owned(), Label::to_string);
         let path = self.path.display();
         Error::new(
             libc::EBUSY,
-            format!("{path}: in use with label {has} by {by}, but domain {} needs {wants}; stop the other guest, or make the disk <shareable/> or <readonly/> in both", self.holder.uuid),
+            format!("{path}: in use with label {has} by domain {}, but domain {} needs {wants}; stop the other guest, or make the disk <shareable/> or <readonly/> in both", by.join(", "), self.holder.uuid),
         )
         .with_path(self.path)
     }
 
-    fn no_acl(&self, error: &io::Error) -> Error {
+    /// Access control lists are needed and cannot be changed.
+    pub fn no_acl(&self, error: &io::Error) -> Error {
         if !unsupported(error) {
             return self.failed("cannot change its access control list", error);
         }
         let path = self.path.display();
         Error::unsupported(format!("{path}: the file system has no access control lists, so the image cannot be shared among guests with a uid of their own")).with_path(self.path)
-    }
-
-    fn failed(&self, what: impl std::fmt::Display, error: &io::Error) -> Error {
-        Error::at(self.path, what, error)
     }
 }

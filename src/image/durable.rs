@@ -2,12 +2,12 @@
 //!
 //! `trusted.libvirt.security.MODEL` (the original), `.ref_MODEL` (how many hold it) and
 //! `.timestamp_MODEL` (when the host was booted) are libvirt's and mean what libvirt means by them.
-//! `trusted.svirt.MODEL` is ours: which label was put on, in which boot of which host, for which first
-//! holder. It is written before everything else and the label after everything else, so whatever was
-//! reached when the daemon or the host died can be told from what the attributes say.
+//! `trusted.svirt.MODEL` is ours: which label was put on, in which boot of which host, and either the one
+//! domain of ours that holds the image, or that the reservations list those who share it. It is written
+//! before everything else and the label after everything else, so whatever was reached when the daemon
+//! or the host died can be told from what the attributes say.
 
 use super::Label;
-use crate::domain::Uuid;
 use crate::reservation::Holder;
 use crate::sys::node::Node;
 use crate::sys::xattr;
@@ -47,13 +47,16 @@ impl Names {
 const ACL: &CStr = c"trusted.svirt.acl";
 
 /// This boot of this host.
-struct Boot {
-    id: String,
-    host: String,
+pub struct Boot {
+    /// Another one after every boot.
+    pub id: String,
+    /// The same for as long as the host is installed.
+    pub host: String,
     time: i64,
 }
 
-static BOOT: Lazy<Boot> = Lazy::new(|| {
+/// Read once.
+pub static BOOT: Lazy<Boot> = Lazy::new(|| {
     let line = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
     let host = match line("/etc/machine-id") {
         id if id.is_empty() => line("/proc/sys/kernel/hostname"),
@@ -69,18 +72,69 @@ static BOOT: Lazy<Boot> = Lazy::new(|| {
 pub struct Own {
     boot: String,
     host: String,
-    first: String,
+    /// The only domain of ours that holds it; `None`: the reservations list those who do.
+    pub only: Option<Holder>,
+    /// How many holders of the count were not ours when we last looked.
+    pub foreign: u32,
+    /// How many were ours.
+    pub ours: u32,
     label: String,
 }
 
 impl Own {
+    /// What stands on an image labelled here and now.
+    pub fn new(only: Option<Holder>, foreign: u32, ours: u32, label: &Label) -> Self {
+        let label = match label {
+            Label::Grant { .. } => ACL_LABEL.to_owned(),
+            label => label.to_string(),
+        };
+        Self { boot: BOOT.id.clone(), host: BOOT.host.clone(), only, foreign, ours, label }
+    }
+
+    /// The same with other counts.
+    #[must_use]
+    pub fn counting(&self, foreign: u32, ours: u32) -> Self {
+        Self { foreign, ours, ..self.clone() }
+    }
+
+    /// Whether it was written on this host.
+    pub fn is_local(&self) -> bool {
+        self.host == BOOT.host
+    }
+
+    /// Whether the label that was put on is one that goes with `label`.
+    pub fn fits(&self, label: &Label) -> bool {
+        match label {
+            Label::Grant { .. } => self.label == ACL_LABEL,
+            label => self.label == label.to_string(),
+        }
+    }
+
+    /// Writes it.
+    pub fn write(&self, node: &Node, model: &str) -> io::Result<()> {
+        xattr::set(node.xattrs(), &Names::of(model).own, self.encode().as_bytes())
+    }
+
     fn encode(&self) -> String {
-        format!("1 {} {} {} {}", self.boot, self.host, self.first, self.label)
+        let only =
+            self.only.map_or_else(|| "-".to_owned(), |only| format!("{:08x}-{}", only.owner, only.uuid));
+        let Self { boot, host, foreign, ours, label, .. } = self;
+        format!("1 {boot} {host} {only} {foreign} {ours} {label}")
     }
 
     fn decode(text: &str) -> Option<Self> {
-        let mut parts = text.strip_prefix("1 ")?.splitn(4, ' ').map(str::to_owned);
-        Some(Self { boot: parts.next()?, host: parts.next()?, first: parts.next()?, label: parts.next()? })
+        let mut parts = text.strip_prefix("1 ")?.splitn(6, ' ');
+        let mut next = || parts.next();
+        let (boot, host) = (next()?.to_owned(), next()?.to_owned());
+        let only = match next()? {
+            "-" => None,
+            only => {
+                let (owner, uuid) = only.split_once('-')?;
+                Some(Holder { owner: u32::from_str_radix(owner, 16).ok()?, uuid: uuid.parse().ok()? })
+            }
+        };
+        let (foreign, ours) = (next()?.parse().ok()?, next()?.parse().ok()?);
+        Some(Self { boot, host, only, foreign, ours, label: next()?.to_owned() })
     }
 }
 
@@ -92,18 +146,17 @@ pub struct Remembered {
     /// How many domains hold it.
     pub count: u32,
     timestamp: i64,
-    own: Option<Own>,
+    /// What we wrote ourselves.
+    pub own: Option<Own>,
 }
 
 /// What the attributes mean, together with the label that the file has now.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standing {
+pub enum Meaning {
     /// Nobody holds it. `Some`: what to give back is not what it has now.
-    Free(Option<Label>),
-    /// Other processes, or one that is dead, hold it as it is labelled now.
+    Free(Option<Option<Label>>),
+    /// Domains that may be alive hold it.
     Held,
-    /// The only holder on record is the one who asks: its daemon died and came back.
-    HeldByUs,
 }
 
 impl Remembered {
@@ -131,52 +184,51 @@ impl Remembered {
     }
 
     /// What the attributes mean for `holder`, when the file's label is `current`.
-    pub fn standing(&self, holder: Holder, current: Option<&Label>, shared: bool) -> Standing {
-        // Our attribute without libvirt's count is a leftover: libvirt gave the image back.
+    pub fn meaning(&self, holder: Holder, current: Option<&Label>, node: &Node) -> Meaning {
+        // Our attribute without libvirt's count is a leftover: the image was given back.
         if self.count == 0 {
-            return Standing::Free(None);
+            return Meaning::Free(None);
         }
         let unchanged = match &self.own {
             Some(own) => own.label == ACL_LABEL || current.is_some_and(|c| own.label == c.to_string()),
             None => true,
         };
         let alive = match &self.own {
-            Some(own) if own.host != BOOT.host => shared,
+            Some(own) if !own.is_local() => node.on_shared_filesystem(),
             Some(own) => own.boot == BOOT.id,
             // Libvirt's own rounding wobbles by a second.
             None => (self.timestamp - BOOT.time).abs() <= 1,
         };
         match (alive, unchanged) {
-            // Nothing was set yet, or everything is already back: the label was to come last.
-            (true, false) if current == self.original.as_ref() => Standing::Free(None),
-            (true, _) if self.count == 1 && self.is_first(holder) => Standing::HeldByUs,
-            (true, _) => Standing::Held,
+            // The only holder's label was to come last, or is off already.
+            (true, false)
+                if self.count == 1
+                    && current == self.original.as_ref()
+                    && self.own.as_ref().and_then(|own| own.only).is_some_and(|only| only != holder) =>
+            {
+                Meaning::Free(None)
+            }
+            (true, _) => Meaning::Held,
             // The host went down with guests running: the label is theirs, the original still good.
-            (false, true) => Standing::Free(self.original.clone()),
-            (false, false) => Standing::Free(None),
+            // A file without an owner is none; one without a context has had none if we say so.
+            (false, true) => match &self.original {
+                None if self.own.is_none() || matches!(current, Some(Label::Owner(..))) => {
+                    Meaning::Free(None)
+                }
+                original => Meaning::Free(Some(original.clone())),
+            },
+            (false, false) => Meaning::Free(None),
         }
     }
 
-    /// Who is known to hold it, in words.
-    pub fn holders(&self) -> String {
-        let first = self.own.as_ref().and_then(|own| own.first.split_once('-'));
-        match first.and_then(|(_, uuid)| uuid.parse::<Uuid>().ok()) {
-            Some(uuid) => format!("{} domain(s) of another process, domain {uuid} first", self.count),
-            None => format!("{} domain(s) of another process", self.count),
-        }
-    }
-
-    fn is_first(&self, holder: Holder) -> bool {
-        self.own.as_ref().is_some_and(|own| own.first == first(holder))
+    /// Whether attributes of ours are left on an image that nobody holds.
+    pub fn is_leftover(&self) -> bool {
+        self.count > 0 || self.own.is_some()
     }
 }
 
 /// Stands for the label of an image whose users have entries in its access control list.
 const ACL_LABEL: &str = "acl";
-
-fn first(holder: Holder) -> String {
-    format!("{:08x}-{}", holder.owner, holder.uuid)
-}
 
 /// Writes everything for a first holder, except the label itself.
 pub fn remember(
@@ -184,15 +236,14 @@ pub fn remember(
     model: &str,
     holder: Holder,
     original: Option<&Label>,
+    acl: Option<&[u8]>,
     label: &Label,
 ) -> io::Result<()> {
     let (on, names) = (node.xattrs(), Names::of(model));
-    let label = match label {
-        Label::Grant { .. } => ACL_LABEL.to_owned(),
-        label => label.to_string(),
-    };
-    let own = Own { boot: BOOT.id.clone(), host: BOOT.host.clone(), first: first(holder), label };
-    xattr::set(on, &names.own, own.encode().as_bytes())?;
+    Own::new(Some(holder), 0, 1, label).write(node, model)?;
+    if let Some(acl) = acl {
+        xattr::set(on, ACL, acl)?;
+    }
     if let Some(original) = original {
         xattr::set(on, &names.original, original.to_string().as_bytes())?;
     }
@@ -205,14 +256,12 @@ pub fn set_count(node: &Node, model: &str, count: u32) -> io::Result<()> {
     xattr::set(node.xattrs(), &Names::of(model).count, count.to_string().as_bytes())
 }
 
-/// Removes everything about a model; what is not there is not missed.
-pub fn forget(node: &Node, model: &str) -> io::Result<()> {
+/// Removes everything about a model, our own attribute last; what is not there is not missed.
+pub fn forget(node: &Node, model: &str, with_acl: bool) -> io::Result<()> {
     let names = Names::of(model);
-    let mut all = vec![&*names.count, &*names.timestamp, &*names.original, &*names.own];
-    if model == "dac" {
-        all.push(ACL);
-    }
-    for name in all {
+    let acl = with_acl.then_some(ACL);
+    let all = [&*names.count, &*names.timestamp, &*names.original];
+    for name in all.into_iter().chain(acl).chain([&*names.own]) {
         match xattr::remove(node.xattrs(), name) {
             Err(e) if !matches!(e.raw_os_error(), Some(libc::ENODATA | libc::EOPNOTSUPP | libc::EPERM)) => {
                 return Err(e);
@@ -221,11 +270,6 @@ pub fn forget(node: &Node, model: &str) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Remembers an access control list.
-pub fn remember_acl(node: &Node, acl: &[u8]) -> io::Result<()> {
-    xattr::set(node.xattrs(), ACL, acl)
 }
 
 /// The remembered access control list.

@@ -1,90 +1,269 @@
 //! Ending a domain's hold on an image; the last one gives the image back.
 
-use super::Label;
 use super::acl::Acl;
-use super::durable::{self, Remembered};
+use super::durable;
 use super::file::{current, take_off};
-use super::table::{Held, Hold, Table};
+use super::ledger::Line;
+use super::standing::{Held, Image, Standing};
+use super::table::{Guest, Hold, Table};
+use super::{Label, Settings};
 use crate::error::{Error, Result};
 use crate::log::{info, warning};
-use crate::reservation::Holder;
+use crate::reservation::{Class, Holder, Key};
 use crate::sys::node::Node;
+use std::cell::Cell;
 use std::io;
+use std::path::Path;
 
-/// Ends a domain's hold; the last one gives the image back.
-pub fn let_go(holder: Holder, hold: &Hold, migrated: bool) -> Result<()> {
-    let path = &*hold.path;
-    Table::get().with_entry(hold.key, |entry| {
-        let Some(held) = entry else { return Ok(()) };
-        let Some(at) = held.holders.iter().position(|(other, _)| *other == holder) else { return Ok(()) };
-        let node = match Node::find(path) {
-            Ok(node) if node.identity() == hold.key.0 => Some(node),
-            Ok(_) => {
-                warning!("{}: names another file now, which is left alone", path.display());
-                None
-            }
-            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR)) => {
-                info!("{}: is gone, nothing to give back", path.display());
-                None
-            }
-            Err(error) => return Err(Error::at(path, "cannot find the image to give it back", &error)),
+/// Gives back everything that a domain holds; goes on after an error and reports the first.
+pub fn restore_all(holder: Holder, settings: &Settings<'_>, migrated: bool) -> Result<()> {
+    Table::get().with_guest(holder, settings, |guest| all(holder, guest, settings, migrated))
+}
+
+/// Gives back one image that a domain holds, unless another resource of the domain uses it too.
+pub fn restore(holder: Holder, path: &Path, settings: &Settings<'_>) -> Result<()> {
+    Table::get().with_guest(holder, settings, |guest| {
+        let named: Vec<Hold> = guest.holds.all().filter(|hold| *hold.path == *path).cloned().collect();
+        let identity = Node::find(path).ok().map(|node| node.identity());
+        let is_it = |hold: &Hold| {
+            let known = || hold.identity.or_else(|| Node::find(&hold.path).ok().map(|n| n.identity()));
+            identity.is_some() && known() == identity
         };
-        if let Some(node) = node {
-            give_back_one(&node, held, at, hold, migrated)?;
+        let same: Vec<Hold> = guest.holds.all().filter(|hold| is_it(hold)).cloned().collect();
+        // The same image by another name: any of its names will do, but only one of each model.
+        let mut picked = named;
+        for hold in &same {
+            if !picked.iter().any(|other| other.model == hold.model) {
+                picked.push(hold.clone());
+            }
         }
-        held.holders.remove(at);
-        if held.holders.is_empty() {
-            *entry = None;
+        let mut first = Ok(());
+        let mut gone = Vec::new();
+        for hold in picked {
+            let uses: u32 = same.iter().filter(|o| o.model == hold.model).map(|o| o.uses).sum();
+            let result =
+                if uses.max(hold.uses) > 1 { Ok(()) } else { let_go(holder, &hold, settings, false) };
+            match result {
+                Ok(()) => {
+                    guest.holds.drop_use(&hold.path, hold.model);
+                    gone.push(hold);
+                }
+                Err(error) => {
+                    warning!("{error}");
+                    first = first.and(Err(error));
+                }
+            }
+        }
+        if gone.is_empty() {
+            first
+        } else {
+            first.and(write_off(holder, guest, settings, &gone.iter().collect::<Vec<_>>()))
+        }
+    })
+}
+
+/// As [`restore_all`], for a domain that is locked.
+pub fn all(holder: Holder, guest: &mut Guest, settings: &Settings<'_>, migrated: bool) -> Result<()> {
+    let mut first = Ok(());
+    let holds: Vec<Hold> = guest.holds.all().cloned().collect();
+    for hold in holds {
+        match let_go(holder, &hold, settings, migrated) {
+            Ok(()) => guest.holds.remove(&hold),
+            Err(error) => {
+                warning!("{error}");
+                first = first.and(Err(error));
+            }
+        }
+    }
+    // What could not be given back stays in the ledger with everything else; who is no holder any more
+    // is not one by the ledger alone.
+    if guest.holds.is_empty() && guest.lines.take().is_some() {
+        first = first.and(settings.store.ledgers.remove(holder));
+    }
+    first
+}
+
+/// Strikes lines out of a domain's ledger; the last one takes the file away.
+pub fn write_off(holder: Holder, guest: &mut Guest, settings: &Settings<'_>, gone: &[&Hold]) -> Result<()> {
+    let Some(lines) = guest.lines else { return Ok(()) };
+    let ledgers = &settings.store.ledgers;
+    if guest.holds.is_empty() {
+        guest.lines = None;
+        return ledgers.remove(holder);
+    }
+    if lines + gone.len() > 64 + 4 * guest.holds.len() {
+        guest.lines = Some(guest.holds.len());
+        return ledgers.rewrite(holder, &guest.holds);
+    }
+    guest.lines = Some(lines + gone.len());
+    let lines: Vec<Line<'_>> = gone.iter().map(|hold| Line::Drop(hold)).collect();
+    ledgers.append(holder, &lines, false)
+}
+
+/// Ends a domain's hold; the last one gives the image back. Who is no holder changes nothing.
+pub fn let_go(holder: Holder, hold: &Hold, settings: &Settings<'_>, migrated: bool) -> Result<()> {
+    let path = &hold.path;
+    let node = match Node::find(path) {
+        Ok(node) => node,
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR)) => {
+            info!("{}: is gone, nothing to give back", path.display());
+            return lost(holder, hold, settings);
+        }
+        Err(error) => return Err(Error::at(path, "cannot find the image to give it back", &error)),
+    };
+    let identity = node.identity();
+    if hold.identity.is_some_and(|known| known != identity) {
+        warning!("{}: names another file now, which is left alone", path.display());
+        return lost(holder, hold, settings);
+    }
+    let (key, locked) = ((identity, hold.model), Cell::new(false));
+    let image = Image { node: &node, path, key, holder, settings, locked: &locked };
+    Table::get().with_image(key, |entry| {
+        image.lock()?;
+        unhold(&image, None, hold, migrated)?;
+        if let Some(held) = entry {
+            held.holders.remove(&holder);
+            if held.holders.is_empty() {
+                *entry = None;
+            }
         }
         Ok(())
     })
 }
 
-fn give_back_one(node: &Node, held: &Held, at: usize, hold: &Hold, migrated: bool) -> Result<()> {
-    let failed = |what: &str, e: &io::Error| Error::at(&hold.path, what, e);
-    let model = hold.key.1;
-    node.lock_metadata().map_err(|e| failed("another process keeps its metadata locked", &e))?;
-    let here = held.holders.len() as u32 - 1;
-    let mut others = here;
-    if held.durable {
-        let memory = Remembered::read(node, model).map_err(|e| failed("cannot read its count", &e))?;
-        others = memory.count.saturating_sub(1).max(here);
-    }
-    let own = &held.holders[at].1;
-    let elsewhere = migrated && node.on_shared_filesystem();
-    if let (Label::Grant { uid, .. }, Some(before)) = (own, &held.acl) {
-        take_grant(node, before, *uid, own, others == 0)
-            .map_err(|e| failed("cannot take the guest's entry out of its access control list", &e))?;
-    } else if others == 0 && !elsewhere {
-        let current = current(node, own).map_err(|e| failed("cannot read its label", &e))?;
-        if current.as_ref() != Some(own) {
-            let has = current.map_or_else(|| "none".to_owned(), |l| l.to_string());
-            warning!(
-                "{}: its {model} label was changed to {has} while in use; it is left",
-                hold.path.display()
-            );
-        } else if held.original != current {
-            take_off(node, held.original.as_ref()).map_err(|e| {
-                let original = held.original.as_ref().map_or_else(|| "none".to_owned(), Label::to_string);
-                failed(&format!("cannot change its {model} label from {own} back to {original}"), &e)
-            })?;
+/// The file is not there any more; nothing but the lists can be put in order.
+fn lost(holder: Holder, hold: &Hold, settings: &Settings<'_>) -> Result<()> {
+    let Some(identity) = hold.identity else { return Ok(()) };
+    Table::get().with_image((identity, hold.model), |entry| {
+        if let Some(held) = entry {
+            held.holders.remove(&holder);
+            if held.holders.is_empty() {
+                *entry = None;
+            }
         }
-    }
-    if !held.durable {
-        return Ok(());
-    }
-    match others {
-        0 => durable::forget(node, model),
-        others => durable::set_count(node, model, others),
-    }
-    .map_err(|e| failed("cannot update what is remembered", &e))
+    });
+    let digest = identity.digest(hold.model);
+    let leave = |class| settings.store.registry.leave(Key::new(class, digest), holder);
+    leave(Class::Counted).and_then(|()| leave(Class::Listed))
 }
 
-/// Takes a user's entry out. The last one brings back the list as it was, unless somebody changed it.
-fn take_grant(node: &Node, before: &Acl, uid: u32, own: &Label, last: bool) -> io::Result<()> {
-    let now = Acl::read(node)?;
+/// Ends the hold on an image that is locked. `put`: the label that is known to be on it.
+pub fn unhold(image: &Image<'_>, put: Option<&Label>, hold: &Hold, migrated: bool) -> Result<()> {
+    let standing = image.standing(&hold.label)?;
+    let earlier = hold.earlier && hold.origin.is_some();
+    match &standing.held {
+        Held::Free(_) if earlier => give_back(image, &standing, hold, put),
+        Held::Free(original) => {
+            let leftover = standing.memory.as_ref().is_some_and(durable::Remembered::is_leftover);
+            if original.is_some() {
+                give_back(image, &standing, hold, put)?;
+            } else if leftover && owns_leftover(image, &standing)? {
+                forget(image)?;
+            }
+            image.settings.store.registry.leave(image.shared_key(Class::Counted), image.holder)
+        }
+        _ if !standing.mine => Ok(()),
+        _ if standing.others > 0 => {
+            if let Label::Grant { .. } = hold.label {
+                take_grant(image, &standing, hold)?;
+            }
+            one_less(image, &standing, hold)
+        }
+        _ => {
+            if !(migrated && image.node.on_shared_filesystem()) {
+                give_back(image, &standing, hold, put)?;
+            } else if standing.held == Held::Counted {
+                forget(image)?;
+            }
+            let class = if standing.held == Held::Listed { Class::Listed } else { Class::Counted };
+            image.settings.store.registry.leave(image.shared_key(class), image.holder)
+        }
+    }
+}
+
+/// Whether attributes that count nobody are what this domain left.
+fn owns_leftover(image: &Image<'_>, standing: &Standing) -> Result<bool> {
+    let Some(own) = standing.memory.as_ref().and_then(|memory| memory.own.as_ref()) else { return Ok(false) };
+    if let Some(only) = own.only {
+        return Ok(only == image.holder);
+    }
+    let key = image.shared_key(Class::Counted);
+    let (members, mine) = image.settings.store.registry.membership(key, image.holder)?;
+    Ok(members == u32::from(mine))
+}
+
+fn one_less(image: &Image<'_>, standing: &Standing, hold: &Hold) -> Result<()> {
+    let registry = &image.settings.store.registry;
+    let (Held::Counted, Some(memory)) = (&standing.held, &standing.memory) else {
+        return registry.leave(image.shared_key(Class::Listed), image.holder);
+    };
+    let own = image.share(memory, &hold.label)?;
+    registry.leave(image.shared_key(Class::Counted), image.holder)?;
+    image.count(standing.others)?;
+    if own.is_local() { image.note(&own.counting(own.foreign, own.ours.saturating_sub(1))) } else { Ok(()) }
+}
+
+/// Gives the original back and forgets.
+fn give_back(image: &Image<'_>, standing: &Standing, hold: &Hold, put: Option<&Label>) -> Result<()> {
+    let model = image.model();
+    if let Label::Grant { .. } = hold.label {
+        let left = take_grant(image, standing, hold)?;
+        // After a boot the entries of other guests may still be there; the last one's ledger forgets.
+        if left && matches!(standing.held, Held::Free(_)) {
+            return Ok(());
+        }
+    } else {
+        let original = match (&standing.memory, &hold.origin) {
+            (Some(memory), _) if memory.count > 0 => memory.original.as_ref(),
+            (_, Some(origin)) => origin.original.as_ref(),
+            _ => return Ok(()),
+        };
+        let now = current(image.node, &hold.label).map_err(|e| image.failed("cannot read its label", &e))?;
+        if now.as_ref() == Some(&hold.label) && put.is_none() {
+            if now.as_ref() != original {
+                take_off(image.node, original).map_err(|e| {
+                    let original = original.map_or_else(|| "none".to_owned(), Label::to_string);
+                    let label = &hold.label;
+                    image.failed(
+                        format_args!("cannot change its {model} label from {label} back to {original}"),
+                        &e,
+                    )
+                })?;
+            }
+        } else if now.as_ref() != original && put.is_none() {
+            let has = now.map_or_else(|| "none".to_owned(), |label| label.to_string());
+            warning!(
+                "{}: its {model} label was changed to {has} while in use; it is left",
+                image.path.display()
+            );
+        }
+    }
+    forget(image)
+}
+
+fn forget(image: &Image<'_>) -> Result<()> {
+    if !image.settings.durable {
+        return Ok(());
+    }
+    durable::forget(image.node, image.model(), image.model() == "dac")
+        .map_err(|e| image.failed("cannot update what is remembered", &e))
+}
+
+/// Takes a domain's entry out; when no entry of ours is left, the list is as it was, unless somebody
+/// changed it. Gives whether others are left.
+fn take_grant(image: &Image<'_>, standing: &Standing, hold: &Hold) -> Result<bool> {
+    let failed =
+        |e: &io::Error| image.failed("cannot take the guest's entry out of its access control list", e);
+    let Label::Grant { uid, write } = hold.label else { return Ok(false) };
+    let counted = standing.memory.as_ref().is_some_and(|memory| memory.count > 0);
+    let remembered = || counted.then(|| image.remembered_acl()).flatten();
+    let before = hold.origin.as_ref().and_then(|origin| origin.acl.clone()).or_else(remembered);
+    let now = Acl::read(image.node).map_err(|e| failed(&e))?;
     let without = now.without_user(uid);
-    let write = matches!(own, Label::Grant { write: true, .. });
-    let untouched = last && before.with_user(uid, write).without_user(uid) == without;
-    if untouched { before.write(node) } else { without.write(node) }
+    let untouched = before.filter(|before| before.with_user(uid, write).without_user(uid) == without);
+    let wanted = untouched.as_ref().unwrap_or(&without);
+    if *wanted != now {
+        wanted.write(image.node).map_err(|e| failed(&e))?;
+    }
+    Ok(untouched.is_none())
 }

@@ -1,33 +1,39 @@
-//! The table of images that this process has labelled, one entry per image and model.
+//! What this process knows: the images it has labelled, and what each of its domains holds.
 
-use super::Label;
+use super::acl::Acl;
+use super::ledger::Ledgers;
+use super::{Label, Settings};
 use crate::domain::Uuid;
+use crate::error::Result;
 use crate::reservation::Holder;
 use crate::sys::fork::PerProcess;
 use crate::sys::node::Identity;
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// An image in the eyes of one model.
 pub type Key = (Identity, &'static str);
 
-/// All images, and all domains that hold some. Neither lock is ever held over a system call; an entry's
-/// own lock covers those, so guests that share nothing never wait for each other.
+/// All images, and all domains that hold some. Neither lock is ever held over a system call; an image's
+/// and a domain's own lock cover those, so guests that share nothing never wait for each other.
 #[derive(Default)]
 pub struct Table {
-    entries: Mutex<HashMap<Key, Arc<Entry>>>,
-    domains: Mutex<HashMap<Holder, Vec<Hold>>>,
+    images: Places<Key, Option<Held>>,
+    domains: Places<(Ledgers, Holder), Guest>,
 }
+
+type Places<K, V> = Mutex<HashMap<K, Arc<Place<V>>>>;
 
 static TABLE: PerProcess<Table> = PerProcess::new();
 
-/// One image and model.
+/// A value of the table; the mark tells who waited for its lock that it is in the table no longer.
 #[derive(Default)]
-pub struct Entry(Mutex<Option<Held>>, std::sync::atomic::AtomicBool);
+struct Place<T>(Mutex<T>, AtomicBool);
 
-/// What is known of an image that somebody holds.
+/// What is known of an image that somebody in this process holds.
 pub struct Held {
     /// For messages; the identity is what counts.
     pub path: Arc<Path>,
@@ -35,23 +41,50 @@ pub struct Held {
     pub original: Option<Label>,
     /// What the first holder put on.
     pub label: Label,
-    /// The access control list as it was, for labels that are grants.
-    pub acl: Option<super::acl::Acl>,
-    /// Remembered in attributes too.
-    pub durable: bool,
-    /// Each with the label it asked for (they differ in grants only).
-    pub holders: Vec<(Holder, Label)>,
+    /// Those of this process.
+    pub holders: HashSet<Holder>,
+}
+
+/// What an image was, where nothing on the image itself says so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// Its label; `None` when it had none.
+    pub original: Option<Label>,
+    /// Its access control list, for labels that are grants.
+    pub acl: Option<Acl>,
 }
 
 /// A domain's hold on an image.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hold {
-    /// Which image.
-    pub key: Key,
-    /// The name under which it was labelled.
+    /// The name under which it is labelled.
     pub path: Arc<Path>,
+    /// Whose label it is.
+    pub model: &'static str,
+    /// The label.
+    pub label: Label,
+    /// The file itself; not known yet when the ledger was written without looking at the file.
+    pub identity: Option<Identity>,
+    /// What is not remembered on the image.
+    pub origin: Option<Origin>,
+    /// It was written down before the host was booted last.
+    pub earlier: bool,
     /// By how many of the domain's resources.
     pub uses: u32,
+}
+
+/// What a domain holds, found by path and model.
+#[derive(Debug, Default)]
+pub struct Holds(HashMap<(Arc<Path>, &'static str), Hold>);
+
+/// A domain and its ledger, which is read when the process first hears of the domain.
+#[derive(Default)]
+pub struct Guest {
+    /// What it holds.
+    pub holds: Holds,
+    /// How many lines its file has; `None`: there is no file.
+    pub lines: Option<usize>,
+    loaded: bool,
 }
 
 impl Table {
@@ -61,58 +94,95 @@ impl Table {
     }
 
     /// Calls `work` with the image's entry locked; an entry that is empty afterwards goes away.
-    pub fn with_entry<R>(&self, key: Key, work: impl FnOnce(&mut Option<Held>) -> R) -> R {
-        use std::sync::atomic::Ordering::Relaxed;
-        loop {
-            let entry = self.entries.lock().entry(key).or_default().clone();
-            let mut held = entry.0.lock();
-            // The last holder may have taken the entry out of the table while we waited for it.
-            if entry.1.load(Relaxed) {
-                continue;
+    pub fn with_image<R>(&self, key: Key, work: impl FnOnce(&mut Option<Held>) -> R) -> R {
+        with_place(&self.images, &key, work, Option::is_none)
+    }
+
+    /// Calls `work` with a domain locked, after its ledger was read.
+    pub fn with_guest<R>(
+        &self,
+        holder: Holder,
+        settings: &Settings<'_>,
+        work: impl FnOnce(&mut Guest) -> Result<R>,
+    ) -> Result<R> {
+        let load = |guest: &mut Guest| {
+            if !guest.loaded {
+                if let Some(page) = settings.store.ledgers.read(holder)? {
+                    (guest.holds, guest.lines) = (page.holds, Some(page.lines));
+                }
+                guest.loaded = true;
             }
-            let result = work(&mut held);
-            if held.is_none() {
-                entry.1.store(true, Relaxed);
-                self.entries.lock().remove(&key);
-            }
-            return result;
+            work(guest)
+        };
+        let idle = |guest: &Guest| !guest.loaded || guest.holds.is_empty() && guest.lines.is_none();
+        with_place(&self.domains, &(settings.store.ledgers.clone(), holder), load, idle)
+    }
+}
+
+fn with_place<K, V, R>(
+    all: &Places<K, V>,
+    key: &K,
+    work: impl FnOnce(&mut V) -> R,
+    empty: impl Fn(&V) -> bool,
+) -> R
+where
+    K: std::hash::Hash + Eq + Clone,
+    V: Default,
+{
+    loop {
+        let place = all.lock().entry(key.clone()).or_default().clone();
+        let mut value = place.0.lock();
+        // Whoever had it before may have taken it out of the table while we waited.
+        if place.1.load(Relaxed) {
+            continue;
         }
-    }
-
-    /// Writes down that a domain holds an image through one resource more.
-    pub fn add_hold(&self, holder: Holder, key: Key, path: &Arc<Path>) {
-        let mut domains = self.domains.lock();
-        let holds = domains.entry(holder).or_default();
-        // The same image comes again only through another resource; looking from the end finds the
-        // neighbour that set-all has just added.
-        match holds.iter_mut().rev().find(|hold| hold.key == key) {
-            Some(hold) => hold.uses += 1,
-            None => holds.push(Hold { key, path: path.clone(), uses: 1 }),
+        let result = work(&mut value);
+        if empty(&value) {
+            place.1.store(true, Relaxed);
+            all.lock().remove(key);
         }
+        return result;
+    }
+}
+
+impl Holds {
+    /// One use more of an image.
+    pub fn add(&mut self, hold: Hold) {
+        let uses = self.0.get(&(hold.path.clone(), hold.model)).map_or(0, |other| other.uses);
+        self.0.insert((hold.path.clone(), hold.model), Hold { uses: uses + 1, ..hold });
     }
 
-    /// Lets a domain's holds go that `which` picks, each by one use; gives those that were the last use,
-    /// or `None` when it picks none.
-    pub fn drop_uses(&self, holder: Holder, which: impl Fn(&Hold) -> bool) -> Option<Vec<Hold>> {
-        let mut domains = self.domains.lock();
-        let holds = domains.get_mut(&holder).filter(|holds| holds.iter().any(&which))?;
-        holds.iter_mut().filter(|hold| which(hold)).for_each(|hold| hold.uses -= 1);
-        let (keep, gone) = std::mem::take(holds).into_iter().partition(|hold| hold.uses > 0);
-        *holds = keep;
-        if holds.is_empty() {
-            domains.remove(&holder);
-        }
-        Some(gone)
+    /// The hold on an image by that name.
+    pub fn get(&self, path: &Arc<Path>, model: &'static str) -> Option<&Hold> {
+        self.0.get(&(path.clone(), model))
     }
 
-    /// Takes all holds of a domain.
-    pub fn take_holds(&self, holder: Holder) -> Vec<Hold> {
-        self.domains.lock().remove(&holder).unwrap_or_default()
+    /// Ends one use; gives the hold, whose uses say how many are left.
+    pub fn drop_use(&mut self, path: &Arc<Path>, model: &'static str) -> Option<Hold> {
+        let key = (path.clone(), model);
+        let hold = self.0.get_mut(&key)?;
+        hold.uses -= 1;
+        if hold.uses > 0 { Some(hold.clone()) } else { self.0.remove(&key) }
     }
 
-    /// Puts back a hold that could not be let go, so that a later call can.
-    pub fn keep_hold(&self, holder: Holder, hold: Hold) {
-        self.domains.lock().entry(holder).or_default().push(hold);
+    /// Takes the hold out, whatever its uses.
+    pub fn remove(&mut self, hold: &Hold) {
+        self.0.remove(&(hold.path.clone(), hold.model));
+    }
+
+    /// All holds, in no certain order.
+    pub fn all(&self) -> impl Iterator<Item = &Hold> {
+        self.0.values()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
     }
 }
 
@@ -134,18 +204,20 @@ pub struct Info {
 /// All images that the process holds, by path and model.
 pub fn list() -> Vec<Info> {
     let table = Table::get();
-    let entries: Vec<_> = table.entries.lock().iter().map(|(key, entry)| (key.1, entry.clone())).collect();
-    let mut list: Vec<Info> = entries
+    let places: Vec<_> = table.images.lock().iter().map(|(key, place)| (key.1, place.clone())).collect();
+    let mut list: Vec<Info> = places
         .into_iter()
-        .filter_map(|(model, entry)| {
-            let held = entry.0.lock();
+        .filter_map(|(model, place)| {
+            let held = place.0.lock();
             let held = held.as_ref()?;
+            let mut holders: Vec<Uuid> = held.holders.iter().map(|holder| holder.uuid).collect();
+            holders.sort_unstable();
             Some(Info {
                 path: held.path.clone(),
                 model,
                 original: held.original.as_ref().map(Label::to_string),
                 label: held.label.to_string(),
-                holders: held.holders.iter().map(|(holder, _)| holder.uuid).collect(),
+                holders,
             })
         })
         .collect();

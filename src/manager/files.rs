@@ -21,7 +21,7 @@ impl Manager {
     pub fn restore_security_all_label(&self, domain: &Domain, migrated: bool) -> Result<()> {
         self.check_process()?;
         let uuid = domain.lock()?.uuid;
-        image::restore_all(self.holder(uuid), migrated)
+        self.with_settings(|settings| image::restore_all(self.holder(uuid), settings, migrated))
     }
 
     /// Labels one resource of a running domain, and adds it to the domain.
@@ -52,7 +52,7 @@ impl Manager {
         }
         let holder = self.holder(definition.uuid);
         for path in resources::paths(resource) {
-            result = result.and(image::restore(holder, &path));
+            result = result.and(self.with_settings(|settings| image::restore(holder, &path, settings)));
         }
         result
     }

@@ -6,6 +6,7 @@ use crate::driver::dac::{self, Dac};
 use crate::driver::none::NoneDriver;
 use crate::driver::selinux::{self, Selinux};
 use crate::error::{Error, Result};
+use crate::image::Store;
 use crate::log::info;
 use crate::options::Options;
 use crate::reservation::Registry;
@@ -80,6 +81,13 @@ pub(super) fn open(drivers: Option<&str>, options: &Options) -> Result<Manager> 
             _ => Box::new(NoneDriver),
         });
     }
+    let labels_files = opened.iter().any(|driver| driver.model() != "none");
+    let store = if labels_files {
+        let registry = Registry::open(&options.runtime_dir(uid)?)?;
+        Some(Store::open(registry, &options.state_dir(uid)?)?)
+    } else {
+        None
+    };
     Ok(Manager {
         id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
         generation: fork::generation(),
@@ -88,6 +96,7 @@ pub(super) fn open(drivers: Option<&str>, options: &Options) -> Result<Manager> 
         default_confined: options.flag("default_confined", true),
         require_confined: options.flag("require_confined", false),
         durable,
+        store,
     })
 }
 

@@ -3,12 +3,14 @@
 use super::xattr::Access;
 use super::{check, lock};
 use std::ffi::CString;
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::str::FromStr;
 
 /// What makes a file the same file whatever its name: device, inode, and a digest of the file handle
 /// where the file system has one (it tells a new file that was given an old inode number).
@@ -17,6 +19,44 @@ pub struct Identity {
     device: u64,
     inode: u64,
     handle: u64,
+}
+
+impl Identity {
+    /// One number for the object and a name.
+    pub fn digest(&self, name: &str) -> u64 {
+        let parts = [self.device, self.inode, self.handle].map(u64::to_ne_bytes);
+        fnv(parts.iter().flatten().chain(name.as_bytes()))
+    }
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}-{:x}-{:x}", self.device, self.inode, self.handle)
+    }
+}
+
+/// Why an identity could not be read.
+#[derive(Debug)]
+pub struct NotAnIdentity;
+
+impl FromStr for Identity {
+    type Err = NotAnIdentity;
+
+    /// Reads what [`fmt::Display`] writes.
+    fn from_str(text: &str) -> Result<Self, NotAnIdentity> {
+        let mut parts = text.split('-').map(|part| u64::from_str_radix(part, 16));
+        match (parts.next(), parts.next(), parts.next(), parts.next()) {
+            (Some(Ok(device)), Some(Ok(inode)), Some(Ok(handle)), None) => Ok(Self { device, inode, handle }),
+            _ => Err(NotAnIdentity),
+        }
+    }
+}
+
+/// FNV-1a: tells things apart that nobody made to collide.
+pub fn fnv<'a>(bytes: impl IntoIterator<Item = &'a u8>) -> u64 {
+    bytes.into_iter().fold(0xcbf2_9ce4_8422_2325_u64, |digest, byte| {
+        (digest ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
 }
 
 /// An object of the file system, held by a descriptor.
@@ -169,8 +209,5 @@ fn handle_digest(fd: RawFd) -> Option<u64> {
     }
     let used = &handle.bytes[..(handle.head.handle_bytes as usize).min(BYTES)];
     let kind = handle.head.handle_type.to_ne_bytes();
-    let digest = kind.iter().chain(used).fold(0xcbf2_9ce4_8422_2325_u64, |digest, byte| {
-        (digest ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
-    Some(digest)
+    Some(fnv(kind.iter().chain(used)))
 }
