@@ -213,6 +213,11 @@
 #define SVIRT_RESTORE_MIGRATED 1
 
 /**
+ * How the attributes of a node are reached.
+ */
+typedef struct Access Access;
+
+/**
  * A guest. Owned by the caller; ends with svirt_domain_free(). May be used by any number of threads, but
  * must not be released or freed while a child between fork and exec still needs its label.
  */
@@ -288,6 +293,13 @@ typedef struct svirt_process_label {
    */
   int enforcing;
 } svirt_process_label;
+
+/**
+ * Rights on a process's own directory in /proc.
+ */
+#define OWN_PROC LIST_BENEATH
+
+
 
 #ifdef __cplusplus
 extern "C" {
@@ -509,8 +521,9 @@ int svirt_domain_reserve_security_label(struct svirt_manager *manager,
 /**
  * After exec: compares the real labels of process `pid` with those that the guest was given.
  *
- * Errors: EPERM they differ (the message has both): stop the process; ENODATA before gen; ENOENT, ESRCH no
- * such process. Between fork and exec: no.
+ * Errors: EPERM they differ (the message has both): stop the process; ENOTSUP one of them cannot be known
+ * (landlock, after a restart of the daemon), the others are right; ENODATA before gen; ENOENT, ESRCH no such
+ * process. Between fork and exec: no.
  */
 int svirt_domain_check_security_process_label(struct svirt_manager *manager,
                                               struct svirt_domain *domain,
@@ -520,7 +533,8 @@ int svirt_domain_check_security_process_label(struct svirt_manager *manager,
 /**
  * Hot plug: labels one resource of a running guest and adds it to the domain.
  *
- * Errors: as svirt_domain_add_resource() and svirt_domain_set_security_all_label(). Between fork and exec: no.
+ * Errors: as svirt_domain_add_resource() and svirt_domain_set_security_all_label(); ENOTSUP landlock cannot
+ * allow a running guest another path: pass it a descriptor. Between fork and exec: no.
  */
 int svirt_domain_set_security_resource_label(struct svirt_manager *manager,
                                              struct svirt_domain *domain,
@@ -592,9 +606,9 @@ int svirt_domain_clear_security_socket_label(struct svirt_manager *manager,
                                              struct svirt_error **error);
 
 /**
- * Opens a stack of drivers: "selinux", "dac", "none", or a list such as "selinux,dac" whose first is the
- * primary one. NULL: what this host enforces, and dac when dac.user or dac.uid_range is set. `options`
- * may be NULL and may be freed afterwards.
+ * Opens a stack of drivers: "selinux", "landlock", "dac", "none", or a list such as "selinux,dac" whose first is the
+ * primary one. NULL: what this host enforces (selinux, else landlock; a log message says why), and dac
+ * when dac.user or dac.uid_range is set. `options` may be NULL and may be freed afterwards.
  *
  * Errors: EINVAL unknown driver, or twice the same; ENOTSUP the host or this version lacks the driver;
  * EPERM remember=xattr without CAP_SYS_ADMIN. *manager is NULL then. Between fork and exec: no; in a
@@ -676,7 +690,8 @@ struct svirt_options *svirt_options_new(void);
  * must be, confined; mcs.range: categories that may be used (c0.c1023, or a whole range s0-s0:c0.c1023;
  * default: the daemon's own range); dac.user, dac.group: who guests run as; dac.uid_range (first-last): a
  * uid of its own for every guest; dac.dynamic_ownership (yes): whether files change owner;
- * selinux.root: the policy's folder; apparmor.template, apparmor.profile_dir, apparmor.parser: paths.
+ * landlock.deny_network (no): whether guests are refused TCP, and what else of the network this kernel's
+ * Landlock can refuse; selinux.root: the policy's folder; apparmor.template, apparmor.profile_dir, apparmor.parser: paths.
  *
  * Errors: EINVAL for an unknown name or a value that does not fit; the message lists what does.
  * Between fork and exec: no.

@@ -2,11 +2,15 @@
 //!
 //! The parent prepares a [`Plan`] of finished byte strings; the child plays it back with bare system
 //! calls. Nothing here allocates, locks, formats or reads a table. The steps run in the one order that
-//! the kernel accepts for every stack: the label of the next exec first, the user last (measured: once
-//! the uid is given up, neither the attribute nor a ruleset can be set any more).
+//! the kernel accepts for every stack: the label of the next exec first, because a ruleset forbids to
+//! write it, then the ruleset, and the user last (measured: once the uid is given up, neither can be set
+//! any more).
 
+use crate::sys::marks::Marks;
 use crate::sys::raw;
 use std::ffi::CStr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
 /// One thing that the child does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +22,8 @@ pub enum Step {
         /// What is written, in one write.
         label: Box<[u8]>,
     },
+    /// Restricts itself with a Landlock ruleset.
+    Restrict(Restrict),
     /// Becomes a user: groups, then gid, then uid.
     Become {
         /// The user.
@@ -27,6 +33,42 @@ pub enum Step {
         /// All supplementary groups.
         groups: Box<[u32]>,
     },
+}
+
+/// What a child needs to restrict itself.
+#[derive(Debug, Clone)]
+pub struct Restrict {
+    /// The ruleset; open as long as somebody may play the plan.
+    pub ruleset: Arc<OwnedFd>,
+    /// Flags of `landlock_restrict_self`.
+    pub flags: u32,
+    /// Give up gaining privileges first, as who has no CAP_SYS_ADMIN must.
+    pub no_new_privs: bool,
+    /// What the child may do beneath its own /proc.
+    pub own_proc: u64,
+    /// Where the child says that it is restricted.
+    pub marks: Arc<Marks>,
+}
+
+impl PartialEq for Restrict {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.ruleset, &other.ruleset)
+    }
+}
+
+impl Eq for Restrict {}
+
+impl Restrict {
+    fn play(&self) -> Result<(), i32> {
+        if self.no_new_privs {
+            raw::no_new_privs()?;
+        }
+        // /proc/self is another directory in every process, so only the child itself can allow its own.
+        // Without it, in a child without /proc, the guest just has one thing less.
+        let _ = raw::landlock_allow(self.ruleset.as_fd(), c"/proc/self", self.own_proc);
+        raw::landlock_restrict_self(self.ruleset.as_fd(), self.flags)?;
+        self.marks.leave()
+    }
 }
 
 /// All steps of one guest, in the order in which they must run.
@@ -42,7 +84,8 @@ impl Plan {
     pub fn new(manager: u64, mut steps: Vec<Step>) -> Self {
         steps.sort_by_key(|step| match step {
             Step::NextExec { .. } => 0,
-            Step::Become { .. } => 1,
+            Step::Restrict(_) => 1,
+            Step::Become { .. } => 2,
         });
         Self { steps: steps.into(), manager }
     }
@@ -57,6 +100,7 @@ impl Plan {
         for step in &self.steps {
             match step {
                 Step::NextExec { file, label } => raw::write_file(file, label)?,
+                Step::Restrict(restrict) => restrict.play()?,
                 Step::Become { uid, gid, groups } => {
                     raw::set_groups(groups)?;
                     raw::set_gid(*gid)?;

@@ -4,6 +4,7 @@
 //! touches another driver, a file's label, C types or XML.
 
 pub mod dac;
+pub mod landlock;
 pub mod none;
 pub mod selinux;
 
@@ -94,6 +95,13 @@ pub trait Driver: Send + Sync {
 
     /// The live label of a process.
     fn get_security_process_label(&self, pid: libc::pid_t) -> Result<ProcessLabel>;
+
+    /// The live label of a process that is meant to be the domain's; `None` when nothing on this host can
+    /// tell.
+    fn get_domain_process_label(&self, domain: Uuid, pid: libc::pid_t) -> Result<Option<ProcessLabel>> {
+        let _ = domain;
+        self.get_security_process_label(pid).map(Some)
+    }
 
     /// The image label that goes with a process label.
     fn image_label_of(&self, domain: &Definition, label: &str) -> Result<Option<String>>;

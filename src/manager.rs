@@ -80,9 +80,17 @@ impl Manager {
     }
 
     fn not_confined(&self, model: &str, pid: libc::pid_t, live: &str, meant: &str) -> Error {
+        let live = if live.is_empty() { "none" } else { live };
         let text = format!(
             "process {pid} runs with the {model} label {live}, not with {meant}; it is not confined as its domain should be, stop it"
         );
         Error::new(libc::EPERM, text).with_path(Path::new(&format!("/proc/{pid}")))
     }
+}
+
+/// Said of a process whose label nothing on this host can tell.
+fn cannot_tell(model: &str, pid: libc::pid_t) -> String {
+    format!(
+        "whether {model} confines process {pid} cannot be known: only the daemon that started it, in its life then, saw it being confined"
+    )
 }

@@ -31,6 +31,7 @@ const KNOWN: &[(&str, Value)] = &[
     ("dac.uid_range", Value::UidRange),
     ("dac.dynamic_ownership", Value::YesNo),
     ("selinux.root", Value::Directory),
+    ("landlock.deny_network", Value::YesNo),
     ("apparmor.template", Value::Directory),
     ("apparmor.profile_dir", Value::Directory),
     ("apparmor.parser", Value::Directory),

@@ -217,8 +217,9 @@ pub unsafe extern "C" fn svirt_domain_reserve_security_label(
 
 /// After exec: compares the real labels of process `pid` with those that the guest was given.
 ///
-/// Errors: EPERM they differ (the message has both): stop the process; ENODATA before gen; ENOENT, ESRCH no
-/// such process. Between fork and exec: no.
+/// Errors: EPERM they differ (the message has both): stop the process; ENOTSUP one of them cannot be known
+/// (landlock, after a restart of the daemon), the others are right; ENODATA before gen; ENOENT, ESRCH no such
+/// process. Between fork and exec: no.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn svirt_domain_check_security_process_label(
     manager: *mut svirt_manager,
@@ -237,7 +238,8 @@ pub unsafe extern "C" fn svirt_domain_check_security_process_label(
 
 /// Hot plug: labels one resource of a running guest and adds it to the domain.
 ///
-/// Errors: as svirt_domain_add_resource() and svirt_domain_set_security_all_label(). Between fork and exec: no.
+/// Errors: as svirt_domain_add_resource() and svirt_domain_set_security_all_label(); ENOTSUP landlock cannot
+/// allow a running guest another path: pass it a descriptor. Between fork and exec: no.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn svirt_domain_set_security_resource_label(
     manager: *mut svirt_manager,

@@ -12,9 +12,9 @@ use std::ptr;
 /// number of threads; all managers of a process share one table of labelled images.
 pub struct svirt_manager(pub(super) Manager);
 
-/// Opens a stack of drivers: "selinux", "dac", "none", or a list such as "selinux,dac" whose first is the
-/// primary one. NULL: what this host enforces, and dac when dac.user or dac.uid_range is set. `options`
-/// may be NULL and may be freed afterwards.
+/// Opens a stack of drivers: "selinux", "landlock", "dac", "none", or a list such as "selinux,dac" whose first is the
+/// primary one. NULL: what this host enforces (selinux, else landlock; a log message says why), and dac
+/// when dac.user or dac.uid_range is set. `options` may be NULL and may be freed afterwards.
 ///
 /// Errors: EINVAL unknown driver, or twice the same; ENOTSUP the host or this version lacks the driver;
 /// EPERM remember=xattr without CAP_SYS_ADMIN. *manager is NULL then. Between fork and exec: no; in a

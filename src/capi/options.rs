@@ -25,7 +25,8 @@ pub extern "C" fn svirt_options_new() -> *mut svirt_options {
 /// must be, confined; mcs.range: categories that may be used (c0.c1023, or a whole range s0-s0:c0.c1023;
 /// default: the daemon's own range); dac.user, dac.group: who guests run as; dac.uid_range (first-last): a
 /// uid of its own for every guest; dac.dynamic_ownership (yes): whether files change owner;
-/// selinux.root: the policy's folder; apparmor.template, apparmor.profile_dir, apparmor.parser: paths.
+/// landlock.deny_network (no): whether guests are refused TCP, and what else of the network this kernel's
+/// Landlock can refuse; selinux.root: the policy's folder; apparmor.template, apparmor.profile_dir, apparmor.parser: paths.
 ///
 /// Errors: EINVAL for an unknown name or a value that does not fit; the message lists what does.
 /// Between fork and exec: no.

@@ -47,18 +47,19 @@ pub struct Selinux {
 }
 
 impl Selinux {
-    /// Whether this kernel runs SELinux.
-    pub fn is_enabled() -> bool {
-        selinux::kernel_support() != KernelSupport::Unsupported
+    /// Whether this kernel runs SELinux, and if not, why.
+    pub fn available() -> Result<()> {
+        if selinux::kernel_support() != KernelSupport::Unsupported {
+            return Ok(());
+        }
+        Err(Error::unsupported(
+            "driver selinux: this kernel does not run SELinux (boot with security=selinux, or use another driver)",
+        ))
     }
 
     /// Opens the driver; `ENOTSUP` where the kernel does not run SELinux.
     pub fn open(config: &Config<'_>, registry: Arc<Registry>) -> Result<Self> {
-        if !Self::is_enabled() {
-            return Err(Error::unsupported(
-                "driver selinux: this kernel does not run SELinux (boot with security=selinux, or use another driver)",
-            ));
-        }
+        Self::available()?;
         let daemon: Context = text_of(SecurityContext::current(true), "the daemon's own context")?.parse()?;
         let files = match config.root {
             Some(root) => Files::below(root),

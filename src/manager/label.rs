@@ -1,6 +1,6 @@
 //! Labels of domains: made, taken over, checked, given up.
 
-use super::Manager;
+use super::{Manager, cannot_tell};
 use crate::child::Plan;
 use crate::domain::{Definition, Domain, Seclabel, SeclabelType};
 use crate::driver::{Driver, Labels, Moment};
@@ -127,7 +127,13 @@ impl Manager {
             }
         };
         if seclabel.kind != SeclabelType::None {
-            let live = driver.get_security_process_label(pid)?.label;
+            let live = match driver.get_domain_process_label(definition.uuid, pid)? {
+                Some(live) => live.label,
+                None => {
+                    warning!("domain {}: {}", definition.name, cannot_tell(model, pid));
+                    seclabel.label.clone().unwrap_or_default()
+                }
+            };
             if let Some(label) = &seclabel.label
                 && driver.process_label_of(label)? != live
             {

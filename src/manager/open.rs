@@ -3,6 +3,7 @@
 use super::Manager;
 use crate::driver::Driver;
 use crate::driver::dac::{self, Dac};
+use crate::driver::landlock::Landlock;
 use crate::driver::none::NoneDriver;
 use crate::driver::selinux::{self, Selinux};
 use crate::error::{Error, Result};
@@ -24,10 +25,10 @@ pub(super) fn open(drivers: Option<&str>, options: &Options) -> Result<Manager> 
     };
     for (at, name) in names.iter().enumerate() {
         match name.as_str() {
-            "selinux" | "dac" | "none" => {}
-            "apparmor" | "landlock" => {
+            "selinux" | "landlock" | "dac" | "none" => {}
+            "apparmor" => {
                 return Err(Error::unsupported(format!(
-                    "driver {name} is not in this version; use selinux, dac or none"
+                    "driver {name} is not in this version; use selinux, landlock, dac or none"
                 )));
             }
             _ => {
@@ -63,11 +64,10 @@ pub(super) fn open(drivers: Option<&str>, options: &Options) -> Result<Manager> 
                     owner,
                 };
                 // Asked first, so that a host without SELinux gets that answer and no other.
-                if !Selinux::is_enabled() {
-                    return Err(Error::unsupported("driver selinux: this kernel does not run SELinux (boot with security=selinux, or use another driver)"));
-                }
+                Selinux::available()?;
                 Box::new(Selinux::open(&config, Registry::open(&options.runtime_dir(uid)?)?)?)
             }
+            "landlock" => Box::new(Landlock::open(options.flag("landlock.deny_network", false))?),
             "dac" => {
                 let config = dac::Config {
                     user: options.get("dac.user"),
@@ -100,20 +100,28 @@ pub(super) fn open(drivers: Option<&str>, options: &Options) -> Result<Manager> 
     })
 }
 
-/// What this host really enforces.
+/// What this host really enforces: the first of the confining drivers that it can run, and dac when guests
+/// are to have a user.
 fn enforced(options: &Options) -> Result<Vec<String>> {
-    let mut names = Vec::new();
-    if Selinux::is_enabled() {
-        names.push("selinux".to_owned());
+    type Available = fn() -> Result<()>;
+    const CONFINING: &[(&str, Available)] =
+        &[("selinux", Selinux::available), ("landlock", Landlock::available)];
+    let (mut names, mut why_not) = (Vec::new(), String::new());
+    for (name, available) in CONFINING {
+        match (names.first(), available()) {
+            (Some(first), _) => why_not.push_str(&format!("; not driver {name}: {first} comes before it")),
+            (None, Ok(())) => names.push((*name).to_owned()),
+            (None, Err(error)) => why_not.push_str(&format!("; not {error}")),
+        }
     }
     if options.get("dac.user").or(options.get("dac.uid_range")).is_some() {
         names.push("dac".to_owned());
+    } else {
+        why_not.push_str("; not driver dac: neither dac.user nor dac.uid_range is set");
     }
     if names.is_empty() {
-        return Err(Error::unsupported(
-            "no driver for this host: its kernel does not run SELinux, apparmor and landlock are not in this version, and neither dac.user nor dac.uid_range is set",
-        ));
+        return Err(Error::unsupported(format!("no driver for this host{why_not}")));
     }
-    info!("drivers of this host: {}", names.join(","));
+    info!("drivers of this host: {}{why_not}", names.join(","));
     Ok(names)
 }

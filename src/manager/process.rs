@@ -1,9 +1,9 @@
 //! The guest's process: the child step, and what the process really runs as.
 
-use super::Manager;
+use super::{Manager, cannot_tell};
 use crate::domain::Domain;
 use crate::driver::ProcessLabel;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::log::warning;
 
 impl Manager {
@@ -23,13 +23,18 @@ impl Manager {
     pub fn check_security_process_label(&self, domain: &Domain, pid: libc::pid_t) -> Result<()> {
         self.check_process()?;
         let definition = domain.lock()?;
+        let mut unknown = Ok(());
         for driver in &self.drivers {
             let model = driver.model();
             let Some(seclabel) = definition.seclabel(model).filter(|s| s.live) else {
                 return Err(self.no_label(&definition, model));
             };
             let Some(meant) = &seclabel.label else { continue };
-            let live = driver.get_security_process_label(pid)?;
+            let Some(live) = driver.get_domain_process_label(definition.uuid, pid)? else {
+                // What the other drivers find matters more.
+                unknown = unknown.and(Err(Error::unsupported(cannot_tell(model, pid))));
+                continue;
+            };
             if live.label != driver.process_label_of(meant)? {
                 return Err(self.not_confined(model, pid, &live.label, meant));
             }
@@ -37,7 +42,7 @@ impl Manager {
                 warning!("domain {}: {model} does not enforce its label {meant}", definition.name);
             }
         }
-        Ok(())
+        unknown
     }
 
     /// What a file system mounted for the domain needs among its options; each begins with a comma.

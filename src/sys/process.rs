@@ -28,6 +28,31 @@ pub fn status_field(pid: &str, field: &str) -> io::Result<Option<String>> {
     Ok(status.lines().find_map(|line| line.strip_prefix(field)).map(str::to_owned))
 }
 
+/// When a process was started, in ticks since boot.
+pub fn start_ticks(pid: libc::pid_t) -> io::Result<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The name in parentheses may hold anything; the state after it is field 3, the start field 22.
+    let field = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(19)?.parse().ok());
+    field.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
+}
+
+/// Ticks a second, as the kernel counts them in what it shows.
+pub fn ticks_a_second() -> u64 {
+    // SAFETY: the call has no conditions.
+    let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
+    u64::try_from(ticks).ok().filter(|ticks| *ticks > 0).unwrap_or(100)
+}
+
+/// The version of Landlock that this kernel has; 0 when it has none, or none that is switched on.
+pub fn landlock_abi() -> u32 {
+    const VERSION: libc::c_uint = 1;
+    // SAFETY: with this flag and no attributes the call only answers a question.
+    let abi = unsafe {
+        libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<libc::c_void>(), 0_usize, VERSION)
+    };
+    u32::try_from(abi).unwrap_or(0)
+}
+
 /// The name of the running executable.
 pub fn executable_name() -> String {
     fs::read_link("/proc/self/exe")
