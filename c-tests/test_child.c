@@ -48,11 +48,16 @@ static int selinux(void)
     return access("/sys/fs/selinux/enforce", F_OK) == 0;
 }
 
-static struct both prepare(void)
+static struct both prepare_with(const char *drivers)
 {
-    struct both both = {open_manager(selinux() ? "selinux,dac" : "dac", "dac.uid_range", "600000-600999"), new_domain(UUID_A)};
+    struct both both = {open_manager(drivers, "dac.uid_range", "600000-600999"), new_domain(UUID_A)};
     assert_call(0, svirt_domain_gen_security_label(both.manager, both.domain, &error));
     return both;
+}
+
+static struct both prepare(void)
+{
+    return prepare_with(selinux() ? "selinux,dac" : "dac");
 }
 
 static void finish(struct both both)
@@ -130,6 +135,29 @@ static int play_and_exec(void *opaque)
         return 42;
     execl("/bin/true", "true", (char *)NULL);
     return 43;
+}
+
+/* Landlock: its own /proc takes three, the restriction one, the mark for the daemon two. */
+static void landlock_makes_six_system_calls(void **state)
+{
+    svirt_manager *manager;
+    struct both dac, both;
+    int count;
+    (void)state;
+    if (svirt_manager_open("landlock", NULL, &manager, NULL) == -ENOTSUP)
+        skip();
+    svirt_manager_close(manager);
+    dac = prepare_with("dac");
+    count = -system_calls(&dac);
+    finish(dac);
+    both = prepare_with("landlock,dac");
+    assert_int_equal(in_child(play, &both), 0);
+    count += system_calls(&both);
+    print_message("child step of landlock: %d system calls\n", count);
+    assert_int_equal(count, 6);
+    /* Who may not restrict itself must not run. */
+    assert_int_equal(in_child(drop_and_play, &both), EPERM);
+    finish(both);
 }
 
 static void a_failed_step_stops_the_child(void **state)
@@ -279,6 +307,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(allocates_nothing),
         cmocka_unit_test(makes_three_system_calls_per_driver),
+        cmocka_unit_test(landlock_makes_six_system_calls),
         cmocka_unit_test(a_failed_step_stops_the_child),
         cmocka_unit_test(without_proc_selinux_fails_and_dac_works),
         cmocka_unit_test(another_managers_plan_is_not_played),
