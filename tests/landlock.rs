@@ -24,6 +24,12 @@ fn root() -> bool {
     unsafe { libc::geteuid() == 0 }
 }
 
+/// The version of Landlock that this kernel has.
+fn abi() -> i64 {
+    // SAFETY: with this flag the call only answers a question.
+    unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, 0_usize, 0_usize, 1) }
+}
+
 /// Runs this test again as user nobody.
 fn again_as_nobody(test: &str) {
     if !root() {
@@ -182,6 +188,8 @@ fn whatever_a_taken_over_emulator_tries_is_refused() {
     let (folder, daemon) = (host.folder.path().display(), std::process::id());
     let port = tcp.local_addr().unwrap().port();
     const NO: i32 = libc::EACCES;
+    // What an older kernel lacks is not refused there; docs/landlock.md says so, and so does the log.
+    let since = |version, errno| if abi() >= version { errno } else { 0 };
     for (what, wanted, script) in [
         ("its own disk", 0, format!("f=os.open('{folder}/a.img',os.O_RDWR); os.write(f,b'x'); os.ftruncate(f,1<<20)")),
         ("the shared ISO", 0, format!("os.read(os.open('{folder}/shared.iso',os.O_RDONLY),9)")),
@@ -193,7 +201,7 @@ fn whatever_a_taken_over_emulator_tries_is_refused() {
         ("a signal to itself", 0, "os.kill(os.getpid(),0)".into()),
         ("the other guest's disk", NO, format!("os.open('{folder}/b.img',os.O_RDWR)")),
         ("reading it", NO, format!("os.open('{folder}/b.img',os.O_RDONLY)")),
-        ("truncating it", NO, format!("os.truncate('{folder}/b.img',0)")),
+        ("truncating it", since(3, NO), format!("os.truncate('{folder}/b.img',0)")),
         ("writing the ISO", NO, format!("os.open('{folder}/shared.iso',os.O_WRONLY)")),
         ("listing the images", NO, format!("os.listdir('{folder}')")),
         ("a file beside them", NO, format!("os.open('{folder}/new',os.O_CREAT|os.O_WRONLY)")),
@@ -215,20 +223,30 @@ fn whatever_a_taken_over_emulator_tries_is_refused() {
         ("a new device node", NO, format!("os.mknod('{folder}/dev',stat.S_IFCHR|0o600,os.makedev(1,3))")),
         ("a new fifo", NO, format!("os.mkfifo('{folder}/fifo')")),
         ("a symbolic link", NO, format!("os.symlink('/','{folder}/link')")),
-        ("a signal to the daemon", libc::EPERM, format!("os.kill({daemon},0)")),
-        ("an abstract socket of the daemon", libc::EPERM, format!("socket.socket(socket.AF_UNIX).connect('\\0{abstract_name}')")),
+        ("a signal to the daemon", since(6, libc::EPERM), format!("os.kill({daemon},0)")),
+        ("an abstract socket of the daemon", since(6, libc::EPERM), format!("socket.socket(socket.AF_UNIX).connect('\\0{abstract_name}')")),
         ("mounting", libc::EPERM, "import ctypes\nc=ctypes.CDLL(None,use_errno=True)\nc.mount(b'none',b'/mnt',b'tmpfs',0,None)\nraise OSError(ctypes.get_errno(),'')".into()),
     ] {
         let (errno, output) = errno_of(&manager, &a, &script);
         assert_eq!(errno, Some(wanted), "{what}: {output:?}");
     }
-    assert!(!host.path("new").exists() && fs::metadata(host.path("b.img")).unwrap().len() == 1 << 20);
+    assert!(!host.path("new").exists());
+    if abi() >= 3 {
+        assert_eq!(fs::metadata(host.path("b.img")).unwrap().len(), 1 << 20);
+    }
     again_as_nobody("whatever_a_taken_over_emulator_tries_is_refused");
 }
 
 #[test]
 fn with_deny_network_there_is_no_tcp() {
     let host = Host::new();
+    if abi() < 4 {
+        let mut options = Options::default();
+        options.set("landlock.deny_network", "yes").unwrap();
+        let refused = Manager::open(Some("landlock"), &options).err().unwrap();
+        assert_eq!(refused.errno(), libc::ENOTSUP);
+        return;
+    }
     let manager = host.manager("landlock", &[("landlock.deny_network", "yes")]);
     let a = host.ready(&manager, "a", PYTHON);
     let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
