@@ -38,7 +38,7 @@ pub fn adopt(
                 earlier: false,
                 uses: 1,
             });
-            let adopted = Table::get().with_image(key, |entry| {
+            let adopted = Table::get().with_image(key.0, |models| {
                 image.lock()?;
                 let standing = image.standing(&step.label)?;
                 // A line first, so that reconcile finds what the attributes alone would tell.
@@ -51,7 +51,7 @@ pub fn adopt(
                 }
                 let adopted = standing.mine || image.take_over(&standing, step, &hold)?;
                 if adopted {
-                    image.enter(entry, &standing, &hold);
+                    image.enter(models.of(step.model), &standing, &hold);
                 }
                 Ok(adopted)
             })?;

@@ -107,19 +107,21 @@ fn label(
         at += of_one_path.len();
         let Some(node) = find(&of_one_path[0])? else { continue };
         let (identity, locked) = (node.identity(), Cell::new(false));
-        for plan in plans {
-            let key = (identity, plan.model);
-            let image = Image { node: &node, path: &plan.path, key, holder, settings, locked: &locked };
-            let mut hold = Hold { identity: Some(identity), ..plan.clone() };
-            let mut began = false;
-            let has = own_label(guest, done, &hold);
-            let held = image.hold(&mut hold, has.as_ref(), &mut began);
-            // A step that failed may have been cut short anywhere: it is undone like one that succeeded.
-            if began || matches!(held, Ok(true)) {
-                done.push((hold, began));
-            }
-            held?;
-        }
+        Table::get().with_image(identity, |models| {
+            plans.iter().try_for_each(|plan| {
+                let key = (identity, plan.model);
+                let image = Image { node: &node, path: &plan.path, key, holder, settings, locked: &locked };
+                let mut hold = Hold { identity: Some(identity), ..plan.clone() };
+                let mut began = false;
+                let has = own_label(guest, done, &hold);
+                let held = image.hold(models.of(plan.model), &mut hold, has.as_ref(), &mut began);
+                // A step that failed may have been cut short anywhere: it is undone like one that succeeded.
+                if began || matches!(held, Ok(true)) {
+                    done.push((hold, began));
+                }
+                held.map(drop)
+            })
+        })?;
     }
     Ok(())
 }
@@ -163,24 +165,28 @@ pub fn find(step: &Step) -> Result<Option<Node>> {
 impl Image<'_> {
     /// Makes the domain a holder; `false` when the file cannot be labelled and the model lives with it.
     /// `began` is set before the first change that makes it one.
-    fn hold(&self, hold: &mut Hold, has: Option<&Label>, began: &mut bool) -> Result<bool> {
-        Table::get().with_image(self.key, |entry| {
-            self.lock()?;
-            let standing = self.standing(&hold.label)?;
-            if standing.mine && has.is_some_and(|has| *has != hold.label) || !self.fits(&standing, hold) {
-                return Err(self.busy(&standing, has, &hold.label));
-            }
-            let labelled = if standing.mine && standing.others > 0 {
-                self.grant(&hold.label).map(|()| true)
-            } else {
-                *began = !standing.mine;
-                self.join(&standing, hold)
-            }?;
-            if labelled {
-                self.enter(entry, &standing, hold);
-            }
-            Ok(labelled)
-        })
+    fn hold(
+        &self,
+        entry: &mut Option<table::Held>,
+        hold: &mut Hold,
+        has: Option<&Label>,
+        began: &mut bool,
+    ) -> Result<bool> {
+        self.lock()?;
+        let standing = self.standing(&hold.label)?;
+        if standing.mine && has.is_some_and(|has| *has != hold.label) || !self.fits(&standing, hold) {
+            return Err(self.busy(&standing, has, &hold.label));
+        }
+        let labelled = if standing.mine && standing.others > 0 {
+            self.grant(&hold.label).map(|()| true)
+        } else {
+            *began = !standing.mine;
+            self.join(&standing, hold)
+        }?;
+        if labelled {
+            self.enter(entry, &standing, hold);
+        }
+        Ok(labelled)
     }
 
     /// Whether a label can stand beside those of the holders there are.

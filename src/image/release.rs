@@ -118,15 +118,10 @@ pub fn let_go(holder: Holder, hold: &Hold, settings: &Settings<'_>, migrated: bo
     }
     let (key, locked) = ((identity, hold.model), Cell::new(false));
     let image = Image { node: &node, path, key, holder, settings, locked: &locked };
-    Table::get().with_image(key, |entry| {
+    Table::get().with_image(identity, |models| {
         image.lock()?;
         unhold(&image, None, hold, migrated)?;
-        if let Some(held) = entry {
-            held.holders.remove(&holder);
-            if held.holders.is_empty() {
-                *entry = None;
-            }
-        }
+        models.drop_holder(hold.model, holder);
         Ok(())
     })
 }
@@ -134,14 +129,7 @@ pub fn let_go(holder: Holder, hold: &Hold, settings: &Settings<'_>, migrated: bo
 /// The file is not there any more; nothing but the lists can be put in order.
 fn lost(holder: Holder, hold: &Hold, settings: &Settings<'_>) -> Result<()> {
     let Some(identity) = hold.identity else { return Ok(()) };
-    Table::get().with_image((identity, hold.model), |entry| {
-        if let Some(held) = entry {
-            held.holders.remove(&holder);
-            if held.holders.is_empty() {
-                *entry = None;
-            }
-        }
-    });
+    Table::get().with_image(identity, |models| models.drop_holder(hold.model, holder));
     let digest = identity.digest(hold.model);
     let leave = |class| settings.store.registry.leave(Key::new(class, digest), holder);
     leave(Class::Counted).and_then(|()| leave(Class::Listed))

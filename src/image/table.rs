@@ -18,10 +18,12 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 pub type Key = (Identity, &'static str);
 
 /// All images, and all domains that hold some. Neither lock is ever held over a system call; an image's
-/// and a domain's own lock cover those, so guests that share nothing never wait for each other.
+/// and a domain's own lock cover those, so guests that share nothing never wait for each other. An image
+/// has one lock for all models, which is taken before the metadata lock of the file: two threads that label
+/// one file for different models would else wait for each other.
 #[derive(Default)]
 pub struct Table {
-    images: Places<Key, Option<Held>>,
+    images: Places<Identity, Models>,
     domains: Places<(Ledgers, Holder), Guest>,
 }
 
@@ -32,6 +34,36 @@ static TABLE: PerProcess<Table> = PerProcess::new();
 /// A value of the table; the mark tells who waited for its lock that it is in the table no longer.
 #[derive(Default)]
 struct Place<T>(Mutex<T>, AtomicBool);
+
+/// What is known of an image, for each model.
+#[derive(Default)]
+pub struct Models(Vec<(&'static str, Option<Held>)>);
+
+impl Models {
+    /// The image in the eyes of one model.
+    pub fn of(&mut self, model: &'static str) -> &mut Option<Held> {
+        let at = self.0.iter().position(|(other, _)| *other == model).unwrap_or_else(|| {
+            self.0.push((model, None));
+            self.0.len() - 1
+        });
+        &mut self.0[at].1
+    }
+
+    /// A domain holds the image no longer.
+    pub fn drop_holder(&mut self, model: &'static str, holder: Holder) {
+        let entry = self.of(model);
+        if let Some(held) = entry {
+            held.holders.remove(&holder);
+            if held.holders.is_empty() {
+                *entry = None;
+            }
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.iter().all(|(_, held)| held.is_none())
+    }
+}
 
 /// What is known of an image that somebody in this process holds.
 pub struct Held {
@@ -93,9 +125,9 @@ impl Table {
         TABLE.get()
     }
 
-    /// Calls `work` with the image's entry locked; an entry that is empty afterwards goes away.
-    pub fn with_image<R>(&self, key: Key, work: impl FnOnce(&mut Option<Held>) -> R) -> R {
-        with_place(&self.images, &key, work, Option::is_none)
+    /// Calls `work` with the image locked; one that nobody holds afterwards goes away.
+    pub fn with_image<R>(&self, identity: Identity, work: impl FnOnce(&mut Models) -> R) -> R {
+        with_place(&self.images, &identity, work, Models::is_empty)
     }
 
     /// Calls `work` with a domain locked, after its ledger was read.
@@ -204,23 +236,21 @@ pub struct Info {
 /// All images that the process holds, by path and model.
 pub fn list() -> Vec<Info> {
     let table = Table::get();
-    let places: Vec<_> = table.images.lock().iter().map(|(key, place)| (key.1, place.clone())).collect();
-    let mut list: Vec<Info> = places
-        .into_iter()
-        .filter_map(|(model, place)| {
-            let held = place.0.lock();
-            let held = held.as_ref()?;
-            let mut holders: Vec<Uuid> = held.holders.iter().map(|holder| holder.uuid).collect();
-            holders.sort_unstable();
-            Some(Info {
-                path: held.path.clone(),
-                model,
-                original: held.original.as_ref().map(Label::to_string),
-                label: held.label.to_string(),
-                holders,
-            })
+    let places: Vec<_> = table.images.lock().values().cloned().collect();
+    let info = |(model, held): &(&'static str, Option<Held>)| {
+        let held = held.as_ref()?;
+        let mut holders: Vec<Uuid> = held.holders.iter().map(|holder| holder.uuid).collect();
+        holders.sort_unstable();
+        Some(Info {
+            path: held.path.clone(),
+            model,
+            original: held.original.as_ref().map(Label::to_string),
+            label: held.label.to_string(),
+            holders,
         })
-        .collect();
+    };
+    let of_one = |place: Arc<Place<Models>>| place.0.lock().0.iter().filter_map(info).collect::<Vec<_>>();
+    let mut list: Vec<Info> = places.into_iter().flat_map(of_one).collect();
     list.sort_by(|a, b| (&a.path, a.model).cmp(&(&b.path, b.model)));
     list
 }

@@ -481,6 +481,28 @@ fn many_threads_and_one_image() {
 }
 
 #[test]
+fn two_models_and_many_threads_on_one_image() {
+    let (_dir, [shared]) = files(["shared"]);
+    let started = std::time::Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..6 {
+            let shared = &shared;
+            scope.spawn(move || {
+                for _ in 0..100 {
+                    let a = holder();
+                    let steps =
+                        vec![step(shared, Label::Context(CONTEXT.into())), step(shared, Label::Owner(7, 7))];
+                    set(a, steps, &all()).unwrap();
+                    restore_all(a, false).unwrap();
+                }
+            });
+        }
+    });
+    assert!(started.elapsed() < std::time::Duration::from_secs(4), "one waited until it lost patience");
+    assert_untouched(&shared);
+}
+
+#[test]
 fn labels_survive_being_written_down() {
     let all = [
         Label::Context(CONTEXT.into()),
