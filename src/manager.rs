@@ -91,6 +91,6 @@ impl Manager {
 /// Said of a process whose label nothing on this host can tell.
 fn cannot_tell(model: &str, pid: libc::pid_t) -> String {
     format!(
-        "whether {model} confines process {pid} cannot be known: only the daemon that started it, in its life then, saw it being confined"
+        "whether {model} confines process {pid} cannot be known: this daemon has not seen it being confined; it may be the child of a process that was, or was started before this daemon was"
     )
 }

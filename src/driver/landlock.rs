@@ -27,7 +27,7 @@ use std::sync::Arc;
 /// What a kernel lacks that has only the version before the given one.
 const LACKS: &[(u32, &str)] = &[
     (3, "truncating files that may not be written"),
-    (5, "commands (ioctl) on devices that are open already"),
+    (5, "commands (ioctl) to devices in directories that they share with the host"),
     (6, "signals to other processes and connections to their abstract sockets"),
 ];
 /// The first version that can refuse TCP.
@@ -206,12 +206,17 @@ impl Driver for Landlock {
         let names = process::status_field(&pid.to_string(), "NSpid:")
             .map_err(|e| Error::os(format_args!("cannot read the status of process {pid}"), &e))?;
         let inner = names.is_some_and(|names| names.split_whitespace().count() > 1);
+        if inner {
+            return Ok(None);
+        }
         let domains = self.domains.lock();
-        Ok(match domains.get(&domain) {
-            Some(state) if state.marks.has(pid, started) && !inner => Some(marked(domain)),
-            Some(state) if !state.taken_over && !state.marks.overflowed() && !inner => Some(unmarked()),
-            _ => None,
-        })
+        if let Some((uuid, _)) = domains.iter().find(|(_, state)| state.marks.has(pid, started)) {
+            return Ok(Some(marked(*uuid)));
+        }
+        // A child of a confined process is confined as well, and has left no mark.
+        let own = domains.get(&domain);
+        let unconfined = own.is_some_and(|state| !state.taken_over && !state.marks.may_descend(started));
+        Ok(unconfined.then(unmarked))
     }
 
     fn image_label_of(&self, _: &Definition, _: &str) -> Result<Option<String>> {

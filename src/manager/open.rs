@@ -8,7 +8,7 @@ use crate::driver::none::NoneDriver;
 use crate::driver::selinux::{self, Selinux};
 use crate::error::{Error, Result};
 use crate::image::Store;
-use crate::log::info;
+use crate::log::{info, warning};
 use crate::options::Options;
 use crate::reservation::Registry;
 use crate::sys::{fork, process};
@@ -40,6 +40,12 @@ pub(super) fn open(drivers: Option<&str>, options: &Options) -> Result<Manager> 
         if names[..at].contains(name) {
             return Err(Error::invalid(format!("driver {name} stands in the list twice")));
         }
+    }
+    let has = |name: &str| names.iter().any(|n| n == name);
+    if uid == 0 && has("landlock") && !["selinux", "apparmor", "dac"].into_iter().any(has) {
+        warning!(
+            "driver landlock alone: guests keep root's capabilities, which reach beyond files; use landlock,dac with dac.user or dac.uid_range"
+        );
     }
     let owner = options.get("owner").map_or_else(process::executable_name, str::to_owned);
     let owner = owner.bytes().fold(0x811c_9dc5_u32, |d, b| (d ^ u32::from(b)).wrapping_mul(0x0100_0193));

@@ -69,18 +69,21 @@ impl Marks {
         self.page().count.load(Ordering::Acquire)
     }
 
-    /// Whether older marks have given way to later ones.
-    pub fn overflowed(&self) -> bool {
-        self.count() > MOST as u64
-    }
-
     /// Whether a process that started at these ticks has left a mark.
     pub fn has(&self, pid: libc::pid_t, started: u64) -> bool {
+        self.latest().any(|(marked, at)| marked == pid as u64 && started <= at)
+    }
+
+    /// Whether a process that started at these ticks may be a child of one that has left a mark.
+    pub fn may_descend(&self, started: u64) -> bool {
+        self.count() > MOST as u64 || self.latest().any(|(_, at)| at <= started)
+    }
+
+    /// The latest marks: process and ticks.
+    fn latest(&self) -> impl Iterator<Item = (u64, u64)> {
         let used = self.count().min(MOST as u64) as usize;
-        self.page().marks[..used]
-            .iter()
-            .map(|mark| mark.load(Ordering::Acquire))
-            .any(|mark| mark >> PID_SHIFT == pid as u64 && started <= mark & ((1 << PID_SHIFT) - 1))
+        let marks = self.page().marks[..used].iter().map(|mark| mark.load(Ordering::Acquire));
+        marks.map(|mark| (mark >> PID_SHIFT, mark & ((1 << PID_SHIFT) - 1)))
     }
 }
 
@@ -113,17 +116,18 @@ mod tests {
         let marks = Marks::new().unwrap();
         let own = std::process::id() as i32;
         let started = process::start_ticks(own).unwrap();
-        assert!(!marks.has(own, started));
+        assert!(!marks.has(own, started) && !marks.may_descend(u64::MAX));
         let (pid, status) = child(|| marks.leave().is_ok());
         assert_eq!((status, marks.count()), (0, 1));
         assert!(!marks.has(own, started));
         let now = raw::since_boot().unwrap() / 1_000_000_000 * process::ticks_a_second();
         assert!(marks.has(pid, started) && !marks.has(pid, now + 200 * process::ticks_a_second()));
+        assert!(marks.may_descend(u64::MAX) && !marks.may_descend(0));
         marks.leave().unwrap();
         assert!(marks.has(own, started));
         for _ in 0..MOST {
             marks.leave().unwrap();
         }
-        assert!(marks.overflowed() && !marks.has(pid, started) && marks.has(own, started));
+        assert!(marks.may_descend(0) && !marks.has(pid, started) && marks.has(own, started));
     }
 }
