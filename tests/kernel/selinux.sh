@@ -44,6 +44,7 @@ step "Python as virtd_t" /job/python3 /job/python/test_selinux.py
 step "mini-vmd, selinux" /job/mini-vmd -d selinux $images/alpha.xml $images/beta.xml
 step "mini-vmd, selinux and a user for every guest" /job/mini-vmd -d selinux,dac -o dac.uid_range=100000-165535 $images/alpha.xml $images/beta.xml
 step "mini-vmd, selinux with a range of 8 categories" /job/mini-vmd -d selinux -o mcs.range=c0.c7 $images/alpha.xml $images/beta.xml
+step "mini-vmd, selinux, landlock and a user for every guest" /job/mini-vmd -d selinux,landlock,dac -o dac.uid_range=100000-165535 $images/alpha.xml $images/beta.xml
 after=$(getfattr -dm - -e hex $images/*.img $images/*.iso 2>/dev/null)
 step "no attribute has changed" [ "$before" = "$after" ]
 step "no image is listed as held by libvirt" [ -z "$(getfattr -Rdm trusted $images 2>/dev/null)" ]
