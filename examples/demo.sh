@@ -43,7 +43,7 @@ case ${1-} in
     users=
     [ "$(id -u)" != 0 ] || users="-o dac.uid_range=100000-165535"
     # shellcheck disable=SC2086
-    LD_LIBRARY_PATH=$stage/lib "$work/mini-vmd" $users -o "runtime_dir=$work/run" \
+    LD_LIBRARY_PATH=$stage/lib "$work/mini-vmd" $users -o "runtime_dir=$work/run" -o "state_dir=$work/state" \
         "$work/images/alpha.xml" "$work/images/beta.xml"
     ;;
 selinux)

@@ -45,11 +45,13 @@ static struct guest guests[MAX_GUESTS];
 static struct image images[MAX_IMAGES];
 static int guest_count, image_count, images_labelled, failures;
 
-static int check(int result, svirt_error *error, const char *what)
+/* The error is looked at after the call that sets it: arguments are evaluated in any order. */
+static int check(int result, svirt_error **error, const char *what)
 {
     if (result < 0) {
-        fprintf(stderr, "mini-vmd: %s: %s\n", what, error ? svirt_error_message(error) : strerror(-result));
-        svirt_error_free(error);
+        fprintf(stderr, "mini-vmd: %s: %s\n", what, *error ? svirt_error_message(*error) : strerror(-result));
+        svirt_error_free(*error);
+        *error = NULL;
         failures++;
     }
     return result;
@@ -107,7 +109,7 @@ static void read_guest(const char *path)
     svirt_error *error = NULL;
     const char *at, *all;
     guest->xml = read_file(path);
-    if (check(svirt_domain_from_xml(guest->xml, &guest->domain, &error), error, path) < 0)
+    if (check(svirt_domain_from_xml(guest->xml, &guest->domain, &error), &error, path) < 0)
         exit(2);
     all = guest->xml + strlen(guest->xml);
     guest->name = between(guest->xml, all, "<name>", "<");
@@ -262,7 +264,7 @@ static void show_labels(struct guest *guest)
     for (size_t i = 0; (model = svirt_manager_model(manager, i)); i++) {
         svirt_process_label live;
         svirt_error *error = NULL;
-        if (check(svirt_domain_get_security_process_label(manager, guest->domain, model, guest->pid, &live, &error), error, guest->name) == 0)
+        if (check(svirt_domain_get_security_process_label(manager, guest->domain, model, guest->pid, &live, &error), &error, guest->name) == 0)
             printf("%-10s %-8s %-50s %s\n", guest->name, model, live.label, live.enforcing ? "enforced" : "NOT ENFORCED");
         char *image_label = svirt_domain_image_label(guest->domain, model);
         images_labelled |= image_label != NULL;
@@ -277,15 +279,13 @@ static void start_all(void)
     for (int i = 0; i < guest_count; i++) {
         struct guest *guest = &guests[i];
         svirt_error *error = NULL;
-        if (check(svirt_domain_gen_security_label(manager, guest->domain, &error), error, guest->name) < 0)
+        if (check(svirt_domain_gen_security_label(manager, guest->domain, &error), &error, guest->name) < 0)
             continue;
-        error = NULL;
-        if (check(svirt_domain_set_security_all_label(manager, guest->domain, 0, &error), error, guest->name) < 0)
+        if (check(svirt_domain_set_security_all_label(manager, guest->domain, 0, &error), &error, guest->name) < 0)
             continue;
         run_guest(guest, null);
-        error = NULL;
         if (guest->pid > 0)
-            check(svirt_domain_check_security_process_label(manager, guest->domain, guest->pid, &error), error, guest->name);
+            check(svirt_domain_check_security_process_label(manager, guest->domain, guest->pid, &error), &error, guest->name);
     }
     close(null);
 }
@@ -299,9 +299,8 @@ static void stop_all(void)
             kill(guest->pid, SIGKILL);
             waitpid(guest->pid, NULL, 0);
         }
-        check(svirt_domain_restore_security_all_label(manager, guest->domain, 0, &error), error, guest->name);
-        error = NULL;
-        check(svirt_domain_release_security_label(manager, guest->domain, &error), error, guest->name);
+        check(svirt_domain_restore_security_all_label(manager, guest->domain, 0, &error), &error, guest->name);
+        check(svirt_domain_release_security_label(manager, guest->domain, &error), &error, guest->name);
     }
 }
 
@@ -347,7 +346,7 @@ int main(int argc, char **argv)
             drivers = optarg;
         } else if (value) {
             *value++ = '\0';
-            if (check(svirt_options_set(options, optarg, value, &error), error, "option") < 0)
+            if (check(svirt_options_set(options, optarg, value, &error), &error, "option") < 0)
                 return 2;
         } else {
             usage(flag == 'h' ? stdout : stderr);
@@ -361,7 +360,7 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     setvbuf(stdout, NULL, _IOLBF, 0);
     svirt_set_log_handler(on_message, NULL);
-    if (check(svirt_manager_open(drivers, options, &manager, &error), error, "manager") < 0)
+    if (check(svirt_manager_open(drivers, options, &manager, &error), &error, "manager") < 0)
         return 2;
     svirt_options_free(options);
     for (int i = optind; i < argc; i++)
