@@ -38,7 +38,8 @@ fn again_as_nobody(test: &str) {
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let copy = folder.path().join("test");
-    fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
+    // By another process: a child that a test forks here would keep the copy open for writing.
+    assert!(Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&copy).status().unwrap().success());
     let output = Command::new("setpriv")
         .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
         .arg(copy)
@@ -194,6 +195,7 @@ fn whatever_a_taken_over_emulator_tries_is_refused() {
         ("its own disk", 0, format!("f=os.open('{folder}/a.img',os.O_RDWR); os.write(f,b'x'); os.ftruncate(f,1<<20)")),
         ("the shared ISO", 0, format!("os.read(os.open('{folder}/shared.iso',os.O_RDONLY),9)")),
         ("its own /proc", 0, "open('/proc/self/status').read(); open('/proc/%d/maps'%os.getpid()).read(); os.listdir('/proc/self/task')".into()),
+        ("no ruleset among its descriptors", 0, "sys.exit(any('landlock' in os.readlink(f'/proc/self/fd/{n}') for n in range(99) if os.path.lexists(f'/proc/self/fd/{n}')))".into()),
         ("/dev/null", 0, "os.write(os.open('/dev/null',os.O_RDWR),b'x')".into()),
         ("/dev/urandom", 0, "os.read(os.open('/dev/urandom',os.O_RDONLY),9)".into()),
         ("name service", 0, "open('/etc/hosts').read(); open('/etc/nsswitch.conf').read()".into()),
