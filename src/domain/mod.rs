@@ -1,5 +1,6 @@
 //! What a guest is: its name, uuid and type, its seclabels, and the files and devices it uses.
 
+pub mod access;
 pub mod handle;
 pub mod resource;
 pub mod seclabel;

@@ -3,14 +3,17 @@
 //! With a range of uids every guest has a user of its own; images that several guests use then keep
 //! their owner and get an entry for each guest in their access control list.
 
+pub mod decide;
+
 use super::{Decision, Driver, Labels, ProcessLabel, device_label};
 use crate::child::Step;
-use crate::domain::{Definition, Kind, Resource, Seclabel, SeclabelType, Uuid};
+use crate::domain::{Definition, Resource, Seclabel, SeclabelType, Uuid};
 use crate::error::{Error, Result};
 use crate::image::Label;
 use crate::log::warning;
 use crate::reservation::{Class, Holder, Key, Range as Drawn, Registry, Universe};
 use crate::sys::process;
+use decide::{Wanted, decide};
 use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
 use std::ffi::CString;
 use std::path::Path;
@@ -235,25 +238,22 @@ impl Driver for Dac {
         resource: &Resource,
         primary: bool,
     ) -> Result<Decision> {
-        let own = device_label(resource, self.model(), primary);
-        let nothing = matches!(resource.kind, Kind::Loader | Kind::Filesystem | Kind::Hugepages);
-        if !self.dynamic_ownership || !seclabel.relabel || resource.flags.no_relabel || own == Some(None) {
+        if !self.dynamic_ownership {
             return Ok(Decision::Leave);
         }
-        if let Some(Some(label)) = own {
+        let own = device_label(resource, self.model(), primary);
+        let wanted = decide(resource, own, seclabel.relabel, self.range.is_some());
+        if let Wanted::Own(label) = wanted {
             let (uid, gid) = ids(label).map_err(|e| e.with_path(&resource.path))?;
             return Ok(Decision::Set(Label::Owner(uid, gid)));
         }
-        let Some(label) = seclabel.image_label.as_deref().filter(|_| !nothing) else {
-            return Ok(Decision::Leave);
-        };
+        let Some(label) = &seclabel.image_label else { return Ok(Decision::Leave) };
         let (uid, gid) = ids(label)?;
-        Ok(Decision::Set(match use_of(resource) {
-            Use::Alone => Label::Owner(uid, gid),
-            _ if self.range.is_none() => Label::Owner(uid, gid),
-            Use::Reading => Label::Grant { uid, write: false },
-            Use::Sharing => Label::Grant { uid, write: true },
-        }))
+        Ok(match wanted {
+            Wanted::Owner => Decision::Set(Label::Owner(uid, gid)),
+            Wanted::Grant { write } => Decision::Set(Label::Grant { uid, write }),
+            Wanted::Nothing | Wanted::Own(_) => Decision::Leave,
+        })
     }
 
     fn tolerates(&self, errno: i32) -> bool {
@@ -262,27 +262,6 @@ impl Driver for Dac {
 
     fn default_label(&self, _: &Path, _: u32) -> Option<Label> {
         Some(Label::Owner(0, 0))
-    }
-}
-
-/// Whether other guests may use a resource at the same time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Use {
-    /// Only this guest.
-    Alone,
-    /// Several, all reading.
-    Reading,
-    /// Several, this one writing.
-    Sharing,
-}
-
-fn use_of(resource: &Resource) -> Use {
-    let flags = resource.flags;
-    match resource.kind {
-        Kind::Kernel | Kind::Initrd | Kind::Dtb | Kind::AcpiTable | Kind::FwCfg => Use::Reading,
-        _ if flags.readonly || flags.backing => Use::Reading,
-        _ if flags.shared => Use::Sharing,
-        _ => Use::Alone,
     }
 }
 
@@ -344,7 +323,6 @@ fn groups(uid: u32, gid: u32) -> Result<Vec<u32>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Flags;
 
     #[test]
     fn labels_are_names_or_numbers() {
@@ -383,23 +361,6 @@ mod tests {
         assert_eq!(range.number(Key::new(Class::Level, 100_000)), None);
         for text in ["", "1", "0-5", "5-4", "1-4294967295", "1-99999999", "a-b", "1-2-3", "+1-+2"] {
             assert_eq!(text.parse::<UidRange>().unwrap_err().errno(), libc::EINVAL, "{text}");
-        }
-    }
-
-    #[test]
-    fn what_guests_share_is_granted_and_what_they_own_is_theirs() {
-        for (kind, bits, wanted) in [
-            (Kind::Disk, 0, Use::Alone),
-            (Kind::Disk, 1, Use::Reading),
-            (Kind::Disk, 2, Use::Sharing),
-            (Kind::Disk, 3, Use::Reading),
-            (Kind::Disk, 4, Use::Reading),
-            (Kind::Kernel, 0, Use::Reading),
-            (Kind::Nvram, 0, Use::Alone),
-            (Kind::ChardevFile, 0, Use::Alone),
-        ] {
-            let resource = Resource::new(kind, Path::new("/x"), Flags::from_bits(bits).unwrap()).unwrap();
-            assert_eq!(use_of(&resource), wanted, "{kind:?} {bits}");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Which label a resource gets: a pure function of the resource and the guest's labels.
 
-use crate::domain::{Kind, Resource};
+use crate::domain::Resource;
+use crate::domain::access::Sharing;
 
 /// What a resource gets, before it is spelled out for one guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,22 +29,18 @@ pub fn decide<'a>(resource: &Resource, own: Option<Option<&'a str>>, relabel: bo
     if let Some(own) = own {
         return own.map_or(Wanted::Nothing, Wanted::Own);
     }
-    match resource.kind {
-        Kind::Disk if resource.flags.backing => Wanted::Content,
-        Kind::Disk | Kind::Nvram | Kind::HostdevScsi if resource.flags.shared => Wanted::Shared,
-        Kind::Disk | Kind::Nvram | Kind::HostdevScsi if resource.flags.readonly => Wanted::Content,
-        Kind::Kernel | Kind::Initrd | Kind::Dtb | Kind::AcpiTable | Kind::FwCfg | Kind::SavedState => {
-            Wanted::Content
-        }
-        Kind::Loader | Kind::Filesystem | Kind::Hugepages => Wanted::Nothing,
-        _ => Wanted::Private,
+    match resource.sharing() {
+        Sharing::Private => Wanted::Private,
+        Sharing::Shared => Wanted::Shared,
+        Sharing::Content => Wanted::Content,
+        Sharing::Host => Wanted::Nothing,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Flags;
+    use crate::domain::{Flags, Kind};
     use Wanted::{Content, Nothing, Own, Private, Shared};
     use std::path::Path;
 
