@@ -94,8 +94,10 @@ pub struct Step {
     pub model: &'static str,
     /// The label.
     pub label: Label,
-    /// The file may be missing, or be a directory: then nothing is done.
+    /// The file may be missing: then nothing is done.
     pub optional: bool,
+    /// A directory is labelled too; otherwise nothing is done for one.
+    pub directory: bool,
 }
 
 /// What a caller decides about applying steps.

@@ -155,7 +155,7 @@ fn undo(holder: Holder, guest: &mut Guest, settings: &Settings<'_>, plans: &[Hol
 /// Finds a step's file; `None` when there is nothing to label and that is fine.
 pub fn find(step: &Step) -> Result<Option<Node>> {
     match Node::find(&step.path) {
-        Ok(node) if step.optional || !node.is_directory() => Ok(Some(node)),
+        Ok(node) if step.directory || !node.is_directory() => Ok(Some(node)),
         Ok(_) => Ok(None),
         Err(error) if step.optional && error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Error::at(&step.path, "cannot find the guest's file", &error)),

@@ -77,7 +77,7 @@ fn owner(path: &Path) -> (u32, u32) {
 
 fn step(path: &Path, label: Label) -> Step {
     let model = if matches!(label, Label::Context(_)) { "selinux" } else { "dac" };
-    Step { path: path.to_owned(), model, label, optional: false }
+    Step { path: path.to_owned(), model, label, optional: false, directory: false }
 }
 
 fn give(holder: Holder, path: &Path, uid: u32) -> Result<()> {

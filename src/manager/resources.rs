@@ -30,7 +30,7 @@ impl Manager {
                     }
                     // A socket that the guest makes itself is not there yet.
                     let optional = resource.kind == Kind::ChardevUnix;
-                    let step = |path| Step { path, model: driver.model(), label: label.clone(), optional };
+                    let step = |path| Step { path, model: driver.model(), label: label.clone(), optional, directory: false };
                     steps.extend(paths(resource).into_iter().map(step));
                 }
             }
