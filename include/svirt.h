@@ -33,7 +33,7 @@
 #define SVIRT_SECLABEL_NONE 3
 
 /**
- * A disk image, block device or one layer of a backing chain.
+ * A disk image or block device, or with SVIRT_FLAG_BACKING one layer below it; a directory is left alone.
  */
 #define SVIRT_RESOURCE_DISK 1
 
@@ -63,42 +63,43 @@
 #define SVIRT_RESOURCE_NVRAM 6
 
 /**
- * The firmware itself.
+ * The firmware itself, whose file is never changed.
  */
 #define SVIRT_RESOURCE_LOADER 7
 
 /**
- * A USB device handed to the guest.
+ * A USB device: its node /dev/bus/usb/BUS/DEVICE, or its directory in sysfs.
  */
 #define SVIRT_RESOURCE_HOSTDEV_USB 8
 
 /**
- * A PCI device handed to the guest.
+ * A PCI device: through VFIO the node of its IOMMU group, /dev/vfio/GROUP; else its directory in sysfs, whose
+ * files config, resource*, rom and reset are meant.
  */
 #define SVIRT_RESOURCE_HOSTDEV_PCI 9
 
 /**
- * A SCSI device handed to the guest.
+ * A SCSI device: its node /dev/sgN, or its directory in sysfs; or /dev/vhost-scsi.
  */
 #define SVIRT_RESOURCE_HOSTDEV_SCSI 10
 
 /**
- * A mediated device.
+ * A mediated device: the node of its IOMMU group, or its directory in sysfs.
  */
 #define SVIRT_RESOURCE_HOSTDEV_MDEV 11
 
 /**
- * A file that a character device writes to.
+ * A file that a character device writes to; it must be there.
  */
 #define SVIRT_RESOURCE_CHARDEV_FILE 12
 
 /**
- * A FIFO, or the pair `PATH.in` and `PATH.out`.
+ * A FIFO, or the pair `PATH.in` and `PATH.out` when both are there.
  */
 #define SVIRT_RESOURCE_CHARDEV_PIPE 13
 
 /**
- * A UNIX socket.
+ * A UNIX socket; one that is not there yet is left out.
  */
 #define SVIRT_RESOURCE_CHARDEV_UNIX 14
 
@@ -108,12 +109,12 @@
 #define SVIRT_RESOURCE_CHARDEV_DEVICE 15
 
 /**
- * A TPM of the host.
+ * A TPM of the host: its node /dev/tpmN; the file in sysfs that cancels its commands comes with it.
  */
 #define SVIRT_RESOURCE_TPM_DEVICE 16
 
 /**
- * The state of an emulated TPM.
+ * The state of an emulated TPM: its directory with the files in it, not deeper; or one file, such as its log.
  */
 #define SVIRT_RESOURCE_TPM_STATE 17
 
@@ -128,12 +129,12 @@
 #define SVIRT_RESOURCE_NVDIMM 19
 
 /**
- * Shared memory.
+ * Shared memory, /dev/shm/NAME, or the socket of its server; left out when not there yet.
  */
 #define SVIRT_RESOURCE_SHMEM 20
 
 /**
- * A directory shared with the guest.
+ * A directory shared with the guest: rules and rulesets have everything below it, no label is changed.
  */
 #define SVIRT_RESOURCE_FILESYSTEM 21
 
@@ -143,7 +144,7 @@
 #define SVIRT_RESOURCE_RENDERNODE 22
 
 /**
- * A vhost-user socket.
+ * A vhost-user socket; one that is not there yet is left out.
  */
 #define SVIRT_RESOURCE_VHOST_USER_SOCKET 23
 
@@ -158,7 +159,7 @@
 #define SVIRT_RESOURCE_SGX 25
 
 /**
- * A directory on hugetlbfs.
+ * A directory on hugetlbfs: rules and rulesets have everything below it, no label is changed.
  */
 #define SVIRT_RESOURCE_HUGEPAGES 26
 
@@ -171,6 +172,11 @@
  * A saved guest that is being written or read.
  */
 #define SVIRT_RESOURCE_SAVED_STATE 28
+
+/**
+ * The certificates of a smartcard: their directory, whose files are left alone, or one file.
+ */
+#define SVIRT_RESOURCE_SMARTCARD 29
 
 /**
  * The guest only reads it.
@@ -211,11 +217,6 @@
  * Restore flag: another host runs the guest now. Our hold is dropped, labels on shared file systems stay.
  */
 #define SVIRT_RESTORE_MIGRATED 1
-
-/**
- * How the attributes of a node are reached.
- */
-typedef struct Access Access;
 
 /**
  * A guest. Owned by the caller; ends with svirt_domain_free(). May be used by any number of threads, but
@@ -326,7 +327,9 @@ int svirt_domain_new(const char *name,
 
 /**
  * Adds a file or device to a guest that has not been labelled yet (for a running one there is
- * svirt_domain_set_security_resource_label()). `kind` is SVIRT_RESOURCE_*, `flags` SVIRT_FLAG_*.
+ * svirt_domain_set_security_resource_label()). `kind` is SVIRT_RESOURCE_* and says what `path` means; `flags`
+ * SVIRT_FLAG_*. Nodes and directories in sysfs are looked at when labels are set, not now. The layers of an
+ * image must be added one by one; only XML that calls an image qcow2 has its header followed.
  *
  * Errors: EINVAL unknown kind or flag; a path that is relative or has control characters.
  * Between fork and exec: no.

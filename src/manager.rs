@@ -8,7 +8,7 @@ mod reconcile;
 mod resources;
 
 use crate::domain::handle::same_process;
-use crate::domain::{Definition, Uuid};
+use crate::domain::{Definition, Host, Uuid};
 use crate::driver::Driver;
 use crate::error::{Error, Result};
 use crate::image;
@@ -27,6 +27,7 @@ pub struct Manager {
     durable: bool,
     /// `None` for a stack that labels nothing.
     store: Option<image::Store>,
+    host: Host,
 }
 
 impl Manager {

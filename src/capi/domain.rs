@@ -20,7 +20,7 @@ pub const SVIRT_SECLABEL_STATIC: c_int = 2;
 /// The guest is not confined by this model.
 pub const SVIRT_SECLABEL_NONE: c_int = 3;
 
-/// A disk image, block device or one layer of a backing chain.
+/// A disk image or block device, or with SVIRT_FLAG_BACKING one layer below it; a directory is left alone.
 pub const SVIRT_RESOURCE_DISK: c_int = 1;
 /// A kernel started directly.
 pub const SVIRT_RESOURCE_KERNEL: c_int = 2;
@@ -32,50 +32,53 @@ pub const SVIRT_RESOURCE_DTB: c_int = 4;
 pub const SVIRT_RESOURCE_ACPI_TABLE: c_int = 5;
 /// The firmware's variable store.
 pub const SVIRT_RESOURCE_NVRAM: c_int = 6;
-/// The firmware itself.
+/// The firmware itself, whose file is never changed.
 pub const SVIRT_RESOURCE_LOADER: c_int = 7;
-/// A USB device handed to the guest.
+/// A USB device: its node /dev/bus/usb/BUS/DEVICE, or its directory in sysfs.
 pub const SVIRT_RESOURCE_HOSTDEV_USB: c_int = 8;
-/// A PCI device handed to the guest.
+/// A PCI device: through VFIO the node of its IOMMU group, /dev/vfio/GROUP; else its directory in sysfs, whose
+/// files config, resource*, rom and reset are meant.
 pub const SVIRT_RESOURCE_HOSTDEV_PCI: c_int = 9;
-/// A SCSI device handed to the guest.
+/// A SCSI device: its node /dev/sgN, or its directory in sysfs; or /dev/vhost-scsi.
 pub const SVIRT_RESOURCE_HOSTDEV_SCSI: c_int = 10;
-/// A mediated device.
+/// A mediated device: the node of its IOMMU group, or its directory in sysfs.
 pub const SVIRT_RESOURCE_HOSTDEV_MDEV: c_int = 11;
-/// A file that a character device writes to.
+/// A file that a character device writes to; it must be there.
 pub const SVIRT_RESOURCE_CHARDEV_FILE: c_int = 12;
-/// A FIFO, or the pair `PATH.in` and `PATH.out`.
+/// A FIFO, or the pair `PATH.in` and `PATH.out` when both are there.
 pub const SVIRT_RESOURCE_CHARDEV_PIPE: c_int = 13;
-/// A UNIX socket.
+/// A UNIX socket; one that is not there yet is left out.
 pub const SVIRT_RESOURCE_CHARDEV_UNIX: c_int = 14;
 /// A character device of the host.
 pub const SVIRT_RESOURCE_CHARDEV_DEVICE: c_int = 15;
-/// A TPM of the host.
+/// A TPM of the host: its node /dev/tpmN; the file in sysfs that cancels its commands comes with it.
 pub const SVIRT_RESOURCE_TPM_DEVICE: c_int = 16;
-/// The state of an emulated TPM.
+/// The state of an emulated TPM: its directory with the files in it, not deeper; or one file, such as its log.
 pub const SVIRT_RESOURCE_TPM_STATE: c_int = 17;
 /// An input device of the host.
 pub const SVIRT_RESOURCE_INPUT: c_int = 18;
 /// A file behind a persistent memory module.
 pub const SVIRT_RESOURCE_NVDIMM: c_int = 19;
-/// Shared memory.
+/// Shared memory, /dev/shm/NAME, or the socket of its server; left out when not there yet.
 pub const SVIRT_RESOURCE_SHMEM: c_int = 20;
-/// A directory shared with the guest.
+/// A directory shared with the guest: rules and rulesets have everything below it, no label is changed.
 pub const SVIRT_RESOURCE_FILESYSTEM: c_int = 21;
 /// A DRM render node.
 pub const SVIRT_RESOURCE_RENDERNODE: c_int = 22;
-/// A vhost-user socket.
+/// A vhost-user socket; one that is not there yet is left out.
 pub const SVIRT_RESOURCE_VHOST_USER_SOCKET: c_int = 23;
 /// The SEV device.
 pub const SVIRT_RESOURCE_SEV: c_int = 24;
 /// An SGX device.
 pub const SVIRT_RESOURCE_SGX: c_int = 25;
-/// A directory on hugetlbfs.
+/// A directory on hugetlbfs: rules and rulesets have everything below it, no label is changed.
 pub const SVIRT_RESOURCE_HUGEPAGES: c_int = 26;
 /// A file handed over through fw_cfg.
 pub const SVIRT_RESOURCE_FW_CFG: c_int = 27;
 /// A saved guest that is being written or read.
 pub const SVIRT_RESOURCE_SAVED_STATE: c_int = 28;
+/// The certificates of a smartcard: their directory, whose files are left alone, or one file.
+pub const SVIRT_RESOURCE_SMARTCARD: c_int = 29;
 /// The guest only reads it.
 pub const SVIRT_FLAG_READONLY: c_uint = 1;
 /// Several guests may write it at the same time.
@@ -140,7 +143,9 @@ pub(super) unsafe fn resource(kind: c_int, path: *const c_char, flags: c_uint) -
 }
 
 /// Adds a file or device to a guest that has not been labelled yet (for a running one there is
-/// svirt_domain_set_security_resource_label()). `kind` is SVIRT_RESOURCE_*, `flags` SVIRT_FLAG_*.
+/// svirt_domain_set_security_resource_label()). `kind` is SVIRT_RESOURCE_* and says what `path` means; `flags`
+/// SVIRT_FLAG_*. Nodes and directories in sysfs are looked at when labels are set, not now. The layers of an
+/// image must be added one by one; only XML that calls an image qcow2 has its header followed.
 ///
 /// Errors: EINVAL unknown kind or flag; a path that is relative or has control characters.
 /// Between fork and exec: no.

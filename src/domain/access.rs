@@ -52,6 +52,7 @@ impl Resource {
             }
             Kind::ChardevUnix | Kind::VhostUserSocket => (true, false, Scope::Socket),
             Kind::Filesystem | Kind::TpmState => (writes, true, Scope::Tree),
+            Kind::Smartcard => (false, true, Scope::Tree),
             Kind::Hugepages => (true, false, Scope::Tree),
             Kind::HostdevUsb
             | Kind::HostdevPci
@@ -142,7 +143,7 @@ mod tests {
             Kind::ALL.iter().filter(of).copied().collect::<Vec<_>>()
         };
         assert_eq!(locked(Scope::Node), [Kind::Disk, Kind::Nvram, Kind::Loader]);
-        assert_eq!(locked(Scope::Tree), [Kind::TpmState, Kind::Filesystem]);
+        assert_eq!(locked(Scope::Tree), [Kind::TpmState, Kind::Filesystem, Kind::Smartcard]);
         assert_eq!(locked(Scope::Socket), []);
     }
 }

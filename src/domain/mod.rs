@@ -1,14 +1,18 @@
 //! What a guest is: its name, uuid and type, its seclabels, and the files and devices it uses.
 
 pub mod access;
+mod chain;
 pub mod handle;
+pub mod host;
+pub mod qcow2;
 pub mod resource;
 pub mod seclabel;
 pub mod uuid;
 pub mod xml;
 
 pub use handle::Domain;
-pub use resource::{DeviceSeclabel, Flags, Kind, Resource};
+pub use host::Host;
+pub use resource::{DeviceSeclabel, Flags, Kind, Place, Resource};
 pub use seclabel::{Seclabel, SeclabelType};
 pub use uuid::Uuid;
 

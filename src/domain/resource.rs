@@ -80,6 +80,8 @@ kinds! {
     FwCfg = 27, "fw-cfg";
     /// A saved guest that is being written or read.
     SavedState = 28, "saved-state";
+    /// The certificates of a smartcard: a directory, or a file.
+    Smartcard = 29, "smartcard";
 }
 
 impl Kind {
@@ -139,6 +141,25 @@ pub struct DeviceSeclabel {
     pub label: Option<String>,
 }
 
+/// How the files of this host are found from a resource's path; see [`super::Host`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Place {
+    /// The path is the file or node itself, or the directory of the device in sysfs.
+    #[default]
+    Here,
+    /// The path is a qcow2 image whose header names the images below it.
+    Chain,
+    /// The path is a PCI device in sysfs; the guest uses it through the node of its IOMMU group.
+    Vfio,
+    /// The path is where sysfs lists the USB devices; the guest uses the node of the only one of this kind.
+    UsbProduct {
+        /// Who made it.
+        vendor: u16,
+        /// What it is.
+        product: u16,
+    },
+}
+
 /// One file or device of a guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resource {
@@ -146,8 +167,12 @@ pub struct Resource {
     pub kind: Kind,
     /// Where it is; always absolute.
     pub path: PathBuf,
+    /// How its files are found from there.
+    pub place: Place,
     /// How it is used.
     pub flags: Flags,
+    /// It may be missing: the guest or somebody else makes it later, or the guest does without it.
+    pub optional: bool,
     /// Its own seclabels, else those of the image it is a layer of.
     pub seclabels: Arc<[DeviceSeclabel]>,
     /// Named by a call rather than by the XML, so the XML that is written must add it.
@@ -157,7 +182,15 @@ pub struct Resource {
 impl Resource {
     /// A resource named by a call.
     pub fn new(kind: Kind, path: &Path, flags: Flags) -> Result<Self> {
-        Ok(Self { kind, path: checked_path(path)?, flags, seclabels: Arc::new([]), added: true })
+        Ok(Self {
+            kind,
+            path: checked_path(path)?,
+            place: Place::Here,
+            flags,
+            optional: matches!(kind, Kind::ChardevUnix | Kind::VhostUserSocket | Kind::Shmem),
+            seclabels: Arc::new([]),
+            added: true,
+        })
     }
 }
 

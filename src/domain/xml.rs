@@ -1,15 +1,18 @@
 //! libvirt's domain XML: what the library needs of it, read; and written back with the live labels.
 
+mod chardev;
 mod devices;
+mod disk;
+mod hostdev;
+mod os;
 
-use super::resource::{Flags, Kind, Resource, checked_path};
+use super::resource::{Flags, Kind, Resource};
 use super::{Definition, Seclabel, SeclabelType};
 use crate::error::{Error, Result};
 use roxmltree::{Document, Node, ParsingOptions};
 use std::fmt::Write;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::Arc;
 
 /// Where resources that were added by calls stand in the XML.
 const NAMESPACE: &str = "https://libsvirt.org/xmlns/domain/1";
@@ -33,14 +36,17 @@ pub fn from_xml(xml: &str) -> Result<Definition> {
             .filter(|text| !text.is_empty())
             .ok_or_else(|| at(root, &format!("<domain> has no <{name}>{why}")))
     };
-    let uuid = text("uuid", ", under which its labels are held")?.parse()?;
+    let uuid = text("uuid", ", under which its labels are held")?;
+    let uuid = uuid.parse().map_err(|e| placed(child(root, "uuid").unwrap_or(root), &e))?;
     let virt_type = root.attribute("type").ok_or_else(|| at(root, "<domain> has no type"))?;
-    let mut definition = Definition::new(&text("name", "")?, uuid, virt_type)?;
+    let mut definition =
+        Definition::new(&text("name", "")?, uuid, virt_type).map_err(|e| placed(root, &e))?;
     for node in children(root, "seclabel") {
-        definition.add_seclabel(seclabel(node)?).map_err(|e| at(node, &e.to_string()))?;
+        definition.add_seclabel(seclabel(node)?).map_err(|e| placed(node, &e))?;
     }
-    definition.emulator = devices::emulator(root)?;
-    devices::read(root, &mut definition.resources)?;
+    definition.emulator = os::emulator(root)?;
+    os::read(root, &mut definition.resources)?;
+    devices::read(root, uuid, &definition.name, &mut definition.resources)?;
     for node in added(root) {
         definition.resources.push(read_added(node)?);
     }
@@ -190,7 +196,7 @@ fn seclabel(node: Node<'_, '_>) -> Result<Seclabel> {
     }
     let given = if kind == SeclabelType::Dynamic { base_label } else { label.clone() };
     let mut seclabel = Seclabel::new(node.attribute("model"), kind, given.as_deref(), relabel(node)?)
-        .map_err(|e| at(node, &e.to_string()))?;
+        .map_err(|e| placed(node, &e))?;
     if kind == SeclabelType::Dynamic {
         seclabel.label = label;
     }
@@ -218,7 +224,7 @@ fn added<'a, 'i>(root: Node<'a, 'i>) -> impl Iterator<Item = Node<'a, 'i>> {
 }
 
 fn read_added(node: Node<'_, '_>) -> Result<Resource> {
-    let wrong = |e: Error| at(node, &e.to_string());
+    let wrong = |e: Error| placed(node, &e);
     let attribute = |name| node.attribute(name).ok_or_else(|| at(node, &format!("resource without {name}")));
     let kind = Kind::from_name(attribute("kind")?).map_err(wrong)?;
     let flag = |name| yes_no(node, name).map(|flag| flag == Some(true));
@@ -308,13 +314,54 @@ fn at(node: Node<'_, '_>, what: &str) -> Error {
     Error::invalid(format!("the domain's XML, line {} column {}: {what}", place.row, place.col))
 }
 
+/// The same error, with the place in the XML.
+fn placed(node: Node<'_, '_>, error: &Error) -> Error {
+    let placed = at(node, &error.to_string());
+    error.path().map_or(placed.clone(), |path| placed.with_path(path))
+}
+
 /// A resource named by the XML itself.
 fn resource(node: Node<'_, '_>, kind: Kind, path: &str, flags: Flags) -> Result<Resource> {
-    let path = checked_path(Path::new(path)).map_err(|e| {
-        let placed = at(node, &e.to_string());
-        e.path().map_or(placed.clone(), |path| placed.with_path(path))
-    })?;
-    Ok(Resource { kind, path, flags, seclabels: Arc::new([]), added: false })
+    let resource = Resource::new(kind, Path::new(path), flags).map_err(|e| placed(node, &e))?;
+    Ok(Resource { added: false, ..resource })
+}
+
+/// An attribute that is there and not empty.
+fn given<'a>(node: Node<'a, '_>, name: &str) -> Option<&'a str> {
+    node.attribute(name).filter(|value| !value.is_empty())
+}
+
+/// An attribute that must be there.
+fn needed<'a>(node: Node<'a, '_>, name: &str) -> Result<&'a str> {
+    given(node, name).ok_or_else(|| at(node, &format!("<{}> has no {name}", node.tag_name().name())))
+}
+
+/// An attribute that is one of a few words.
+fn word<'a>(node: Node<'a, '_>, name: &str, known: &[&str]) -> Result<Option<&'a str>> {
+    match node.attribute(name) {
+        Some(value) if !known.contains(&value) => {
+            Err(at(node, &format!("{name}={value:?} is not one of {}", known.join(", "))))
+        }
+        value => Ok(value),
+    }
+}
+
+/// A number as C writes it: decimal, `0x` hexadecimal, or octal.
+fn number(node: Node<'_, '_>, name: &str, most: u32) -> Result<Option<u32>> {
+    let Some(text) = node.attribute(name) else { return Ok(None) };
+    let (digits, radix) = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(digits) => (digits, 16),
+        None if text.len() > 1 && text.starts_with('0') => (&text[1..], 8),
+        None => (text, 10),
+    };
+    let read = if digits.starts_with('+') { None } else { u32::from_str_radix(digits, radix).ok() };
+    let wrong = || at(node, &format!("{name}={text:?} is not a number up to {most:#x}"));
+    read.filter(|number| *number <= most).map(Some).ok_or_else(wrong)
+}
+
+/// A number that must be there.
+fn needed_number(node: Node<'_, '_>, name: &str, most: u32) -> Result<u32> {
+    number(node, name, most)?.ok_or_else(|| at(node, &format!("<{}> has no {name}", node.tag_name().name())))
 }
 
 #[cfg(test)]

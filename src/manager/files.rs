@@ -1,6 +1,6 @@
 //! The files of domains: labelled, given back.
 
-use super::{Manager, resources};
+use super::Manager;
 use crate::domain::{Domain, Resource};
 use crate::driver::Moment;
 use crate::error::Result;
@@ -44,14 +44,14 @@ impl Manager {
         let definition = &mut *domain.lock()?;
         let same = |other: &Resource| other.kind == resource.kind && other.path == resource.path;
         let mut result = Ok(());
-        if let Some(at) = definition.resources.iter().rposition(same) {
-            definition.resources.remove(at);
-            if definition.seclabels.iter().any(|seclabel| seclabel.live) {
-                result = self.apply(domain, definition, Moment::Unplug, |_| {});
-            }
+        let found = definition.resources.iter().rposition(same).map(|at| definition.resources.remove(at));
+        // The domain's own knows how its files are found.
+        let paths = self.paths(found.as_ref().unwrap_or(resource));
+        if found.is_some() && definition.seclabels.iter().any(|seclabel| seclabel.live) {
+            result = self.apply(domain, definition, Moment::Unplug, |_| {});
         }
         let holder = self.holder(definition.uuid);
-        for path in resources::paths(resource) {
+        for path in paths {
             result = result.and(self.with_settings(|settings| image::restore(holder, &path, settings)));
         }
         result

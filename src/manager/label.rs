@@ -230,13 +230,15 @@ impl Manager {
         let confined = |definition: &Definition, driver: &dyn Driver| {
             definition.seclabel(driver.model()).filter(|s| confines(s)).cloned()
         };
+        let on_host = self.on_host(definition);
         for (at, driver) in self.drivers.iter().enumerate() {
             let Some(seclabel) = confined(definition, &**driver) else { continue };
-            let Err(error) = driver.apply(definition, &seclabel, moment) else { continue };
+            let Err(error) = driver.apply(&on_host, &seclabel, moment) else { continue };
             before(definition);
+            let on_host = self.on_host(definition);
             for earlier in &self.drivers[..at] {
                 if let Some(seclabel) = confined(definition, &**earlier)
-                    && let Err(error) = earlier.apply(definition, &seclabel, moment)
+                    && let Err(error) = earlier.apply(&on_host, &seclabel, moment)
                 {
                     warning!("while undoing: {error}");
                 }

@@ -1,6 +1,7 @@
 //! Opening a stack of drivers.
 
 use super::Manager;
+use crate::domain::Host;
 use crate::driver::Driver;
 use crate::driver::dac::{self, Dac};
 use crate::driver::landlock::Landlock;
@@ -103,6 +104,7 @@ pub(super) fn open(drivers: Option<&str>, options: &Options) -> Result<Manager> 
         require_confined: options.flag("require_confined", false),
         durable,
         store,
+        host: Host::default(),
     })
 }
 

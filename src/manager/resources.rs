@@ -1,56 +1,75 @@
-//! From a domain's resources to the steps that label them.
+//! From a domain's resources to the steps that label their files.
 
 use super::Manager;
-use crate::domain::{Definition, Kind, Resource, SeclabelType};
+use crate::domain::{Definition, Host, Kind, Resource, SeclabelType};
 use crate::driver::Decision;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::image::Step;
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use crate::log::info;
+use std::path::PathBuf;
 
 impl Manager {
-    /// What every driver wants for these resources.
+    /// The same manager, for devices that are found in the `/sys` and `/dev` of another host.
+    #[must_use]
+    pub fn with_host(self, host: Host) -> Self {
+        Self { host, ..self }
+    }
+
+    /// What every driver wants for the files of these resources.
     pub(super) fn steps(&self, definition: &Definition, resources: &[Resource]) -> Result<Vec<Step>> {
         let mut steps = Vec::with_capacity(resources.len() * self.drivers.len());
+        let confining = |at: usize| {
+            let driver = &*self.drivers[at];
+            let seclabel = definition.seclabel(driver.model())?;
+            (seclabel.kind != SeclabelType::None).then_some((at, driver, seclabel))
+        };
+        let confining: Vec<_> = (0..self.drivers.len()).filter_map(confining).collect();
+        if confining.is_empty() {
+            return Ok(steps);
+        }
         for resource in resources {
-            for (at, driver) in self.drivers.iter().enumerate() {
-                let Some(seclabel) = definition.seclabel(driver.model()) else { continue };
-                if seclabel.kind == SeclabelType::None {
-                    continue;
-                }
-                if let Decision::Set(label) =
-                    driver.resource_label(definition, seclabel, resource, at == 0)?
-                {
-                    if resource.kind == Kind::TpmState {
-                        return Err(Error::unsupported(format!(
-                            "{}: the state of an emulated TPM cannot be labelled by this version",
-                            resource.path.display()
-                        ))
-                        .with_path(&resource.path));
-                    }
-                    // A socket that the guest makes itself is not there yet.
-                    let optional = resource.kind == Kind::ChardevUnix;
-                    let step = |path| Step { path, model: driver.model(), label: label.clone(), optional, directory: false };
-                    steps.extend(paths(resource).into_iter().map(step));
+            for file in self.host.files(resource)? {
+                for (at, driver, seclabel) in &confining {
+                    let decision = driver.resource_label(definition, seclabel, &file, *at == 0)?;
+                    let Decision::Set(label) = decision else { continue };
+                    let directory = matches!(file.kind, Kind::TpmState | Kind::Smartcard);
+                    let (path, model, optional) = (file.path.clone(), driver.model(), file.optional);
+                    steps.push(Step { path, model, label, optional, directory });
                 }
             }
         }
         Ok(steps)
     }
-}
 
-/// The files behind a resource: a pipe is a pair of FIFOs where there is one.
-pub(super) fn paths(resource: &Resource) -> Vec<PathBuf> {
-    if resource.kind == Kind::ChardevPipe {
-        let end = |suffix: &str| {
-            let mut name = OsString::from(&resource.path);
-            name.push(suffix);
-            PathBuf::from(name)
+    /// The definition as drivers see it that keep more than files: its resources are files and nodes of this
+    /// host. What the host no longer has is left out; where that matters, its label was refused before.
+    pub(super) fn on_host(&self, definition: &Definition) -> Definition {
+        let files = |resource| {
+            self.host.files(resource).unwrap_or_else(|error| {
+                info!("left out: {error}");
+                Vec::new()
+            })
         };
-        let pair = [end(".in"), end(".out")];
-        if pair.iter().all(|path| Path::exists(path)) {
-            return pair.into();
+        Definition {
+            resources: definition.resources.iter().flat_map(files).collect(),
+            name: definition.name.clone(),
+            uuid: definition.uuid,
+            virt_type: definition.virt_type.clone(),
+            seclabels: definition.seclabels.clone(),
+            emulator: definition.emulator.clone(),
+            source: None,
         }
     }
-    vec![resource.path.clone()]
+
+    /// The files behind a resource that is given back. A device may be gone by now: what it was stays held
+    /// until everything is given back.
+    pub(super) fn paths(&self, resource: &Resource) -> Vec<PathBuf> {
+        match self.host.files(resource) {
+            Ok(files) => files.into_iter().map(|file| file.path).collect(),
+            Err(error) => {
+                info!("while giving it back: {error}");
+                vec![resource.path.clone()]
+            }
+        }
+    }
 }
