@@ -3,7 +3,7 @@
 # rustup.rs when there is none or an older one than Cargo.toml asks for.
 set -euo pipefail
 packages="build-essential ca-certificates curl pkg-config libselinux1-dev libclang-dev libcmocka-dev
-    qemu-system-x86 attr acl valgrind python3 mmdebstrap policycoreutils e2fsprogs kmod git"
+    qemu-system-x86 qemu-utils attr acl valgrind python3 mmdebstrap policycoreutils e2fsprogs kmod git"
 # shellcheck disable=SC2086
 missing=$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' $packages 2>&1 | grep -v ' installed$' || true)
 if [ -n "$missing" ]; then

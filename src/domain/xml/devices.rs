@@ -12,7 +12,8 @@ use roxmltree::Node;
 /// Adds everything; elements that name no file of the host are passed over.
 pub(super) fn read(domain: Node<'_, '_>, uuid: Uuid, name: &str, into: &mut Vec<Resource>) -> Result<()> {
     let Some(devices) = child(domain, "devices") else { return Ok(()) };
-    for node in devices.children().filter(Node::is_element) {
+    let libvirts = |node: &Node<'_, '_>| node.is_element() && node.tag_name().namespace().is_none();
+    for node in devices.children().filter(libvirts) {
         match node.tag_name().name() {
             "disk" => disk(node, into)?,
             "hostdev" => into.extend(hostdev(node)?),
