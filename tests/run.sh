@@ -37,10 +37,10 @@ python_tests() {
     echo "total: $((${ran:-0} - bad - idle)) passed, $bad failed, $idle skipped"
     return "$status"
 }
-# rust_test_binary WHICH...: --lib, or --test NAME
-rust_test_binary() {
+# rust_test_binaries WHICH...: --lib, --test NAME, or several
+rust_test_binaries() {
     cargo test --locked "$@" --no-run --message-format=json 2>/dev/null |
-        sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -1
+        sed -n 's/.*"executable":"\([^"]*\)".*/\1/p'
 }
 
 make -s stage || exit 1
@@ -48,8 +48,9 @@ suite "Rust" cargo test --locked --quiet
 suite "C" c-tests/run.sh "$PWD/stage"
 suite "Python" python_tests
 suite "demo, this host" examples/demo.sh
-suite "kernel with SELinux" tests/kernel/selinux.sh "$PWD/stage" "$(rust_test_binary --lib)"
-suite "older kernel with Landlock" tests/kernel/landlock.sh "$PWD/stage" "$(rust_test_binary --test landlock)"
+# shellcheck disable=SC2046
+suite "kernel with SELinux" tests/kernel/selinux.sh "$PWD/stage" $(rust_test_binaries --lib --test rows)
+suite "older kernel with Landlock" tests/kernel/landlock.sh "$PWD/stage" "$(rust_test_binaries --test landlock)"
 
 echo "=== summary"
 printf '%s\n' "${rows[@]}"

@@ -77,9 +77,13 @@ impl Resource {
         let flags = self.flags;
         match self.kind {
             Kind::Loader | Kind::Filesystem | Kind::Hugepages => Sharing::Host,
-            Kind::Kernel | Kind::Initrd | Kind::Dtb | Kind::AcpiTable | Kind::FwCfg | Kind::SavedState => {
-                Sharing::Content
-            }
+            Kind::Kernel
+            | Kind::Initrd
+            | Kind::Dtb
+            | Kind::AcpiTable
+            | Kind::FwCfg
+            | Kind::SavedState
+            | Kind::Smartcard => Sharing::Content,
             Kind::Disk if flags.backing => Sharing::Content,
             _ if flags.shared => Sharing::Shared,
             Kind::Disk | Kind::Nvram | Kind::HostdevScsi if flags.readonly => Sharing::Content,
@@ -119,6 +123,7 @@ mod tests {
             (Kind::Kernel, 0, Content, false),
             (Kind::FwCfg, SH, Content, false),
             (Kind::SavedState, 0, Content, false),
+            (Kind::Smartcard, 0, Content, false),
             (Kind::Loader, 0, Host, false),
             (Kind::Filesystem, 0, Host, true),
             (Kind::Filesystem, RO, Host, false),
