@@ -117,7 +117,7 @@ impl Landlock {
                         resource.kind.name()
                     ),
                     Err(e) if e.kind() == io::ErrorKind::NotFound && !complete => {}
-                    Err(e) if e.kind() == io::ErrorKind::NotFound && resources::may_be_missing(resource) => {
+                    Err(e) if e.kind() == io::ErrorKind::NotFound && resource.optional => {
                         info!(
                             "domain {}: {} is not there, the guest cannot use it",
                             domain.name,
@@ -231,7 +231,12 @@ impl Driver for Landlock {
             match (moment, &state.rules) {
                 // What a process may do cannot become more, so what it was started with stays known.
                 (Moment::Plug, Some(rules)) if running => {
-                    return domain.resources.last().map_or(Ok(()), |new| check_plug(domain, rules, new));
+                    // What is new stands last, and may be several files.
+                    let last = domain.resources.last();
+                    let mut all = domain.resources.iter();
+                    return all.try_for_each(|resource| {
+                        check_plug(domain, rules, resource, last == Some(resource))
+                    });
                 }
                 (Moment::Gen | Moment::Unplug, Some(_)) if running => return Ok(()),
                 _ => {}
@@ -286,7 +291,7 @@ fn unmarked() -> ProcessLabel {
 }
 
 /// A running guest has what its ruleset allowed when it was started.
-fn check_plug(domain: &Definition, rules: &Rules, resource: &Resource) -> Result<()> {
+fn check_plug(domain: &Definition, rules: &Rules, resource: &Resource, new: bool) -> Result<()> {
     for want in resources::wants(resource) {
         match rules.cover(&want) {
             Ok(true) => {}
@@ -298,7 +303,7 @@ fn check_plug(domain: &Definition, rules: &Rules, resource: &Resource) -> Result
                 ))
                 .with_path(&want.path));
             }
-            Err(e) if e.kind() == io::ErrorKind::NotFound && resources::may_be_missing(resource) => {}
+            Err(e) if e.kind() == io::ErrorKind::NotFound && (resource.optional || !new) => {}
             Err(e) => return Err(Error::at(&want.path, "cannot be asked about", &e)),
         }
     }
