@@ -139,7 +139,7 @@
 #define SVIRT_RESOURCE_FILESYSTEM 21
 
 /**
- * A DRM render node.
+ * A DRM render node; left out where there is none.
  */
 #define SVIRT_RESOURCE_RENDERNODE 22
 
@@ -149,12 +149,12 @@
 #define SVIRT_RESOURCE_VHOST_USER_SOCKET 23
 
 /**
- * The SEV device.
+ * The SEV device; left out where there is none.
  */
 #define SVIRT_RESOURCE_SEV 24
 
 /**
- * An SGX device.
+ * An SGX node, /dev/sgx_vepc or /dev/sgx_provision; left out where there is none.
  */
 #define SVIRT_RESOURCE_SGX 25
 

@@ -63,13 +63,13 @@ pub const SVIRT_RESOURCE_NVDIMM: c_int = 19;
 pub const SVIRT_RESOURCE_SHMEM: c_int = 20;
 /// A directory shared with the guest: rules and rulesets have everything below it, no label is changed.
 pub const SVIRT_RESOURCE_FILESYSTEM: c_int = 21;
-/// A DRM render node.
+/// A DRM render node; left out where there is none.
 pub const SVIRT_RESOURCE_RENDERNODE: c_int = 22;
 /// A vhost-user socket; one that is not there yet is left out.
 pub const SVIRT_RESOURCE_VHOST_USER_SOCKET: c_int = 23;
-/// The SEV device.
+/// The SEV device; left out where there is none.
 pub const SVIRT_RESOURCE_SEV: c_int = 24;
-/// An SGX device.
+/// An SGX node, /dev/sgx_vepc or /dev/sgx_provision; left out where there is none.
 pub const SVIRT_RESOURCE_SGX: c_int = 25;
 /// A directory on hugetlbfs: rules and rulesets have everything below it, no label is changed.
 pub const SVIRT_RESOURCE_HUGEPAGES: c_int = 26;

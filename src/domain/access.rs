@@ -47,7 +47,7 @@ impl Resource {
         let (write, lock, scope) = match self.kind {
             Kind::Disk | Kind::Nvram => (writes, true, Scope::Node),
             Kind::Loader => (false, true, Scope::Node),
-            Kind::Kernel | Kind::Initrd | Kind::Dtb | Kind::AcpiTable | Kind::FwCfg | Kind::SavedState => {
+            Kind::Kernel | Kind::Initrd | Kind::Dtb | Kind::AcpiTable | Kind::FwCfg => {
                 (false, false, Scope::Node)
             }
             Kind::ChardevUnix | Kind::VhostUserSocket => (true, false, Scope::Socket),
@@ -67,7 +67,8 @@ impl Resource {
             | Kind::Shmem
             | Kind::Rendernode
             | Kind::Sev
-            | Kind::Sgx => (writes, false, Scope::Node),
+            | Kind::Sgx
+            | Kind::SavedState => (writes, false, Scope::Node),
         };
         Access { write, lock, scope }
     }
@@ -122,7 +123,8 @@ mod tests {
             (Kind::HostdevScsi, RO, Content, false),
             (Kind::Kernel, 0, Content, false),
             (Kind::FwCfg, SH, Content, false),
-            (Kind::SavedState, 0, Content, false),
+            (Kind::SavedState, 0, Content, true),
+            (Kind::SavedState, RO, Content, false),
             (Kind::Smartcard, 0, Content, false),
             (Kind::Loader, 0, Host, false),
             (Kind::Filesystem, 0, Host, true),

@@ -5,7 +5,7 @@
 //! the two, and a definition stays a pure function of its XML.
 
 use super::chain;
-use super::resource::{Kind, Place, Resource};
+use super::resource::{Flags, Kind, Place, Resource};
 use crate::error::{Error, Result};
 use std::ffi::OsString;
 use std::fs;
@@ -46,7 +46,14 @@ impl Host {
             Err(error) if resource.optional && error.errno() == libc::ENOENT => Ok(Vec::new()),
             found => {
                 let file = |path| Resource { path, place: Place::Here, ..resource.clone() };
-                Ok(found?.into_iter().map(file).collect())
+                let mut files: Vec<Resource> = found?.into_iter().map(file).collect();
+                if files.iter().any(|file| self.is_vfio_group(&file.path)) {
+                    // Through which every group is opened; it is everybody's and keeps its label.
+                    let flags = Flags { no_relabel: true, ..Flags::default() };
+                    let path = self.path(Path::new("/dev/vfio/vfio"));
+                    files.push(Resource { flags, optional: true, ..file(path) });
+                }
+                Ok(files)
             }
         }
     }
@@ -108,6 +115,11 @@ impl Host {
         let group = link.file_name().and_then(|name| name.to_str()).filter(|name| is_number(name));
         let group = group.ok_or_else(|| missing(device, "its IOMMU group has no number"))?;
         Ok(self.path(&Path::new("/dev/vfio").join(group)))
+    }
+
+    fn is_vfio_group(&self, path: &Path) -> bool {
+        let name = path.file_name().and_then(|name| name.to_str());
+        name.is_some_and(is_number) && path.parent() == Some(&self.path(Path::new("/dev/vfio")))
     }
 
     fn scsi_generic(&self, device: &Path) -> Result<PathBuf> {

@@ -187,7 +187,15 @@ impl Resource {
             path: checked_path(path)?,
             place: Place::Here,
             flags,
-            optional: matches!(kind, Kind::ChardevUnix | Kind::VhostUserSocket | Kind::Shmem),
+            optional: matches!(
+                kind,
+                Kind::ChardevUnix
+                    | Kind::VhostUserSocket
+                    | Kind::Shmem
+                    | Kind::Rendernode
+                    | Kind::Sev
+                    | Kind::Sgx
+            ),
             seclabels: Arc::new([]),
             added: true,
         })

@@ -86,7 +86,7 @@ pub const ROWS: &[Row] = &[
     row("network disk", Devices, "<disk type='network'><source protocol='rbd' name='p/i'/></disk>", &[]),
     row("vhost-user disk", Devices, "<disk type='vhostuser'><source type='unix' path='@/s/vhost'/></disk>", &[("s/vhost", Socket, Image, "rw")]),
     row("NVMe disk", Devices, "<disk type='nvme'><source type='pci' namespace='1'><address domain='0' bus='1' slot='0' function='0'/></source></disk>",
-        &[("sys/bus/pci/devices/0000:01:00.0/iommu_group", Link("../../../../kernel/iommu_groups/11"), Nothing, ""), ("dev/vfio/11", Char, Image, "rw")]),
+        &[("sys/bus/pci/devices/0000:01:00.0/iommu_group", Link("../../../../kernel/iommu_groups/11"), Nothing, ""), ("dev/vfio/11", Char, Image, "rw"), ("dev/vfio/vfio", Char, Nothing, "rw")]),
     row("PCI, VFIO", Devices, "<hostdev mode='subsystem' type='pci'><driver name='vfio'/><source><address domain='0x0' bus='0x06' slot='0x12' function='0x5'/></source></hostdev>",
         &[("sys/bus/pci/devices/0000:06:12.5/iommu_group", Link("../../../../kernel/iommu_groups/12"), Nothing, ""), ("dev/vfio/12", Char, Image, "rw")]),
     row("PCI, not VFIO", Devices, "<hostdev mode='subsystem' type='pci'><driver name='xen'/><source><address domain='0' bus='7' slot='0' function='0'/></source></hostdev>",

@@ -55,7 +55,7 @@ fn vfio_devices_lead_to_their_group() {
         let (errno, message) = host.fails(kind, device, place);
         assert!(errno == libc::ENOTSUP && message.contains("iommu=on"), "{message}");
         host.link(&format!("{device}/iommu_group")[1..], "../../../../kernel/iommu_groups/17");
-        assert_eq!(host.find(kind, device, place).unwrap(), ["dev/vfio/17"]);
+        assert_eq!(host.find(kind, device, place).unwrap(), ["dev/vfio/17", "dev/vfio/vfio"]);
     }
     host.link("sys/bus/pci/devices/0000:00:00.0/iommu_group", "../../..");
     let path = "/sys/bus/pci/devices/0000:00:00.0";
@@ -85,7 +85,10 @@ fn other_pci_devices_are_what_sysfs_has_of_them() {
     host.write("sys/bus/pci/devices/empty/vendor", "");
     assert_eq!(host.fails(Kind::HostdevPci, "/sys/bus/pci/devices/empty", Place::Here).0, libc::ENOENT);
     // A node that the caller knows.
-    assert_eq!(host.find(Kind::HostdevPci, "/dev/vfio/3", Place::Here).unwrap(), ["dev/vfio/3"]);
+    assert_eq!(
+        host.find(Kind::HostdevPci, "/dev/vfio/3", Place::Here).unwrap(),
+        ["dev/vfio/3", "dev/vfio/vfio"]
+    );
 }
 
 #[test]

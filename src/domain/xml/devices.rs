@@ -177,14 +177,12 @@ fn shmem(node: Node<'_, '_>) -> Result<Option<Resource>> {
         Some(model) => word(model, "type", &["ivshmem", "ivshmem-plain", "ivshmem-doorbell"])?,
         None => None,
     };
-    if let Some(server) = child(node, "server") {
+    let server = child(node, "server");
+    if server.is_some() || model == Some("ivshmem-doorbell") {
         let usual = format!("/var/lib/libvirt/shmem-{name}-sock");
-        let path = given(server, "path").unwrap_or(&usual);
-        return resource(server, Kind::Shmem, path, shared).map(Some);
-    }
-    if model == Some("ivshmem-doorbell") {
-        let path = format!("/var/lib/libvirt/shmem-{name}-sock");
-        return resource(node, Kind::Shmem, &path, shared).map(Some);
+        let node = server.unwrap_or(node);
+        let path = given(node, "path").unwrap_or(&usual);
+        return resource(node, Kind::ChardevUnix, path, shared).map(Some);
     }
     resource(node, Kind::Shmem, &format!("/dev/shm/{name}"), shared).map(Some)
 }

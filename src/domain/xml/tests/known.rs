@@ -147,9 +147,9 @@ const DEVICES: &[(&str, &[&str])] = &[
     ("<memory model='sgx-epc'><source><nodemask>0-1</nodemask></source><target><size unit='KiB'>16384</size></target></memory><memory model='sgx-epc'><target><size>1</size></target></memory>", &["sgx /dev/sgx_vepc s?", "sgx /dev/sgx_provision s?"]),
     ("<memory model='dimm'><target><size>1</size></target></memory><memory model='virtio-mem'><source><pagesize>2048</pagesize></source></memory>", &[]),
     ("<shmem name='my0' role='peer'><model type='ivshmem-plain'/><size unit='M'>4</size></shmem>", &["shmem /dev/shm/my0 s?"]),
-    ("<shmem name='my1'><model type='ivshmem-doorbell'/><server path='/run/shmem.sock'/><msi vectors='32'/></shmem>", &["shmem /run/shmem.sock s?"]),
-    ("<shmem name='my2'><model type='ivshmem-doorbell'/></shmem>", &["shmem /var/lib/libvirt/shmem-my2-sock s?"]),
-    ("<shmem name='my3'><model type='ivshmem'/><server/></shmem>", &["shmem /var/lib/libvirt/shmem-my3-sock s?"]),
+    ("<shmem name='my1'><model type='ivshmem-doorbell'/><server path='/run/shmem.sock'/><msi vectors='32'/></shmem>", &["chardev-unix /run/shmem.sock s?"]),
+    ("<shmem name='my2'><model type='ivshmem-doorbell'/></shmem>", &["chardev-unix /var/lib/libvirt/shmem-my2-sock s?"]),
+    ("<shmem name='my3'><model type='ivshmem'/><server/></shmem>", &["chardev-unix /var/lib/libvirt/shmem-my3-sock s?"]),
     ("<vsock model='virtio'><cid auto='no' address='3'/></vsock>", &["chardev-device /dev/vhost-vsock s?"]),
     // File systems, graphics
     ("<filesystem type='mount' accessmode='mapped'><driver type='path' wrpolicy='immediate'/><source dir='/export'/><target dir='x'/></filesystem>", &["filesystem /export"]),
