@@ -174,11 +174,6 @@
 #define SVIRT_RESOURCE_SAVED_STATE 28
 
 /**
- * The certificates of a smartcard: their directory, whose files are left alone, or one file.
- */
-#define SVIRT_RESOURCE_SMARTCARD 29
-
-/**
  * The guest only reads it.
  */
 #define SVIRT_FLAG_READONLY 1

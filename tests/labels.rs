@@ -100,10 +100,13 @@ fn table() -> String {
         };
         let xml = if xml.is_empty() { String::new() } else { format!("`{xml}`") };
         let missing = if resource.optional { "; may be missing" } else { "" };
-        let kind = kind.name().to_uppercase().replace('-', "_");
+        let kind = match Kind::from_number(*kind as i32) {
+            Ok(kind) => format!("`{}`", kind.name().to_uppercase().replace('-', "_")),
+            Err(_) => String::new(),
+        };
         let _ = writeln!(
             table,
-            "| {name}{missing} | {xml} | `{kind}` | {selinux} | {} | {} | {letters}{scope} | {back} |",
+            "| {name}{missing} | {xml} | {kind} | {selinux} | {} | {} | {letters}{scope} | {back} |",
             of_dac(false),
             of_dac(true)
         );

@@ -77,8 +77,6 @@ pub const SVIRT_RESOURCE_HUGEPAGES: c_int = 26;
 pub const SVIRT_RESOURCE_FW_CFG: c_int = 27;
 /// A saved guest that is being written or read.
 pub const SVIRT_RESOURCE_SAVED_STATE: c_int = 28;
-/// The certificates of a smartcard: their directory, whose files are left alone, or one file.
-pub const SVIRT_RESOURCE_SMARTCARD: c_int = 29;
 /// The guest only reads it.
 pub const SVIRT_FLAG_READONLY: c_uint = 1;
 /// Several guests may write it at the same time.

@@ -80,8 +80,8 @@ kinds! {
     FwCfg = 27, "fw-cfg";
     /// A saved guest that is being written or read.
     SavedState = 28, "saved-state";
-    /// The certificates of a smartcard: a directory, or a file.
-    Smartcard = 29, "smartcard";
+    /// The certificates of a smartcard: a directory. XML has them; the C interface has no number for them.
+    Smartcard = 1000, "smartcard";
 }
 
 impl Kind {
@@ -90,7 +90,7 @@ impl Kind {
         Self::ALL
             .iter()
             .copied()
-            .find(|kind| *kind as i32 == number)
+            .find(|kind| *kind as i32 == number && *kind != Self::Smartcard)
             .ok_or_else(|| Error::invalid(format!("{number} is not a resource kind (SVIRT_RESOURCE_*)")))
     }
 
