@@ -7,25 +7,49 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 
+/* The program's allocator, which the library uses too. It has a lock, does not answer in the child, and stops one
+ * thread at a certain call until it may go on. */
 #if defined(__SANITIZE_ADDRESS__)
 #define INTERPOSED 0
 #else
 #define INTERPOSED 1
-static atomic_int in_the_child;
+static atomic_int in_the_child, stopped, ended;
+static pthread_mutex_t heap = PTHREAD_MUTEX_INITIALIZER;
+static _Thread_local int watched;
+static int calls, stop_at;
 extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t);
 extern void __libc_free(void *);
-void *malloc(size_t size) { return in_the_child ? (abort(), NULL) : __libc_malloc(size); }
-void *calloc(size_t count, size_t size) { return in_the_child ? (abort(), NULL) : __libc_calloc(count, size); }
-void *realloc(void *old, size_t size) { return in_the_child ? (abort(), NULL) : __libc_realloc(old, size); }
-void free(void *old) { in_the_child ? abort() : __libc_free(old); }
+
+static void enter(void)
+{
+    if (in_the_child)
+        abort();
+    pthread_mutex_lock(&heap);
+    if (watched && ++calls == stop_at)
+        for (stopped = 1; stopped;)
+            sched_yield();
+}
+
+static void *leave(void *result)
+{
+    pthread_mutex_unlock(&heap);
+    return result;
+}
+
+void *malloc(size_t size) { return enter(), leave(__libc_malloc(size)); }
+void *calloc(size_t count, size_t size) { return enter(), leave(__libc_calloc(count, size)); }
+void *realloc(void *old, size_t size) { return enter(), leave(__libc_realloc(old, size)); }
+void free(void *old) { enter(), __libc_free(old), leave(NULL); }
 #endif
 
 struct both {
     svirt_manager *manager;
     svirt_domain *domain;
+    svirt_options *options;
 };
 
 static int play(void *opaque)
@@ -50,7 +74,10 @@ static int selinux(void)
 
 static struct both prepare_with(const char *drivers)
 {
-    struct both both = {open_manager(drivers, "dac.uid_range", "600000-600999"), new_domain(UUID_A)};
+    struct both both = {
+        .manager = open_manager(drivers, "dac.uid_range", "600000-600999"),
+        .domain = new_domain(UUID_A),
+    };
     assert_call(0, svirt_domain_gen_security_label(both.manager, both.domain, &error));
     return both;
 }
@@ -67,14 +94,40 @@ static void finish(struct both both)
     svirt_manager_close(both.manager);
 }
 
+/* As in_child(), by vfork: the child runs in this process's memory. */
+static __attribute__((noinline)) int in_vfork_child(int (*body)(void *), void *opaque)
+{
+    int status;
+    pid_t pid = vfork();
+    if (pid == 0)
+        _exit(body(opaque));
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    /* The kernel has cleared this when the child changed its user, for the memory that both share. */
+    assert_int_equal(prctl(PR_SET_DUMPABLE, 1), 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+#if INTERPOSED
+static int allocate_in_the_child(void *opaque)
+{
+    in_the_child = 1;
+    return svirt_domain_gen_security_label(NULL, opaque, NULL) == 0;
+}
+#endif
+
 static void allocates_nothing(void **state)
 {
     struct both both = prepare();
     (void)state;
-    assert_int_equal(in_child(play, &both), 0);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(in_child(play, &both), 0);
+        assert_int_equal(in_vfork_child(play, &both), 0);
+    }
 #if INTERPOSED
-    in_the_child = 0;
+    /* The library does use this allocator: an error object ends the child. */
+    assert_int_equal(in_child(allocate_in_the_child, both.domain), 128 + SIGABRT);
 #endif
+    assert_int_equal(geteuid(), 0);
     finish(both);
 }
 
@@ -109,17 +162,23 @@ static int system_calls(struct both *both)
 /* Three of DAC: groups, group, user; three of SELinux: open, write, close. */
 static void makes_three_system_calls_per_driver(void **state)
 {
-    struct both both = prepare();
-    struct both unconfined = {open_manager("none", NULL, NULL), new_domain(UUID_B)};
-    int with, without;
+    static const char *const stacks[] = {"none", "dac", "selinux", "selinux,dac"};
+    static const int wanted[] = {0, 3, 3, 6};
+    int bare = 0;
     (void)state;
-    assert_call(0, svirt_domain_gen_security_label(unconfined.manager, unconfined.domain, &error));
-    with = system_calls(&both);
-    without = system_calls(&unconfined);
-    print_message("child step of %s: %d system calls\n", selinux() ? "selinux,dac" : "dac", with - without);
-    assert_int_equal(with - without, selinux() ? 6 : 3);
-    finish(both);
-    finish(unconfined);
+    for (int i = 0; i < (selinux() ? 4 : 2); i++) {
+        struct both both = {
+            .manager = open_manager(stacks[i], "dac.uid_range", "600000-600999"),
+            .domain = new_domain(UUID_B),
+        };
+        assert_call(0, svirt_domain_gen_security_label(both.manager, both.domain, &error));
+        int count = system_calls(&both);
+        if (i == 0)
+            bare = count;
+        print_message("child step of %s: %d system calls\n", stacks[i], count - bare);
+        assert_int_equal(count - bare, wanted[i]);
+        finish(both);
+    }
 }
 
 static int drop_and_play(void *opaque)
@@ -129,6 +188,7 @@ static int drop_and_play(void *opaque)
     return play(opaque);
 }
 
+/* As a daemon does it: no exec after a failure. */
 static int play_and_exec(void *opaque)
 {
     if (drop_and_play(opaque) != 0)
@@ -178,7 +238,9 @@ static void a_failed_step_stops_the_child(void **state)
     struct both both = prepare();
     (void)state;
     assert_int_equal(in_child(drop_and_play, &both), EPERM);
+    assert_int_equal(in_vfork_child(drop_and_play, &both), EPERM);
     assert_int_equal(in_child(play_and_exec, &both), 42);
+    assert_int_equal(in_vfork_child(play_and_exec, &both), 42);
     finish(both);
 }
 
@@ -201,7 +263,7 @@ static void without_proc_selinux_fails_and_dac_works(void **state)
 static void another_managers_plan_is_not_played(void **state)
 {
     struct both both = prepare();
-    struct both crossed = {open_manager("none", NULL, NULL), both.domain};
+    struct both crossed = {.manager = open_manager("none", NULL, NULL), .domain = both.domain};
     (void)state;
     assert_int_equal(in_child(play, &crossed), ENODATA);
     svirt_manager_close(crossed.manager);
@@ -244,17 +306,99 @@ static void no_lock_of_another_thread_is_waited_for(void **state)
     finish(both);
 }
 
+#if INTERPOSED
+/* A life in which every lock of the library is taken, the table's among them. */
+static void *live(void *opaque)
+{
+    struct both *both = opaque;
+    svirt_domain *other;
+    char *xml;
+    int bad;
+    watched = 1;
+    bad = svirt_domain_set_security_all_label(both->manager, both->domain, 0, NULL) != 0;
+    xml = svirt_domain_to_xml(both->domain);
+    svirt_string_free(xml);
+    bad |= svirt_domain_restore_security_all_label(both->manager, both->domain, 0, NULL) != 0;
+    bad |= svirt_domain_new("other", UUID_B, "kvm", &other, NULL) != 0;
+    bad |= svirt_domain_gen_security_label(both->manager, other, NULL) != 0;
+    bad |= svirt_domain_release_security_label(both->manager, other, NULL) != 0;
+    svirt_domain_free(other);
+    watched = 0;
+    ended = 1;
+    return (void *)(intptr_t)bad;
+}
+
+/* Stops that thread inside each of its allocations in turn, so with the allocator's lock held and whatever the
+ * library holds there, and forks. */
+static void no_lock_held_at_any_allocation_is_waited_for(void **state)
+{
+    struct both both = prepare();
+    int done = 0;
+    (void)state;
+    assert_call(0, svirt_domain_add_resource(both.domain, SVIRT_RESOURCE_DISK, make_file("held", 0600), 0, &error));
+    for (stop_at = 1; !done; stop_at++) {
+        pthread_t thread;
+        void *bad;
+        calls = ended = 0;
+        assert_int_equal(pthread_create(&thread, NULL, live, &both), 0);
+        while (!stopped && !ended)
+            sched_yield();
+        done = !stopped;
+        assert_int_equal(in_child(play, &both), 0);
+        assert_int_equal(in_vfork_child(play, &both), 0);
+        stopped = 0;
+        pthread_join(thread, &bad);
+        assert_null(bad);
+    }
+    print_message("played at each of %d calls of the allocator\n", stop_at - 2);
+    assert_true(stop_at > 50);
+    stop_at = 0;
+    finish(both);
+}
+#endif
+
+static int never(const svirt_image *image, void *opaque)
+{
+    (void)image;
+    return *(int *)opaque = 1;
+}
+
 static int call_everything(void *opaque)
 {
     struct both *both = opaque;
-    svirt_manager *fresh;
+    svirt_manager *fresh, *manager = both->manager;
+    svirt_domain *domain = both->domain;
     svirt_options *options = options_here();
-    if (svirt_domain_gen_security_label(both->manager, both->domain, NULL) != -EDEADLK ||
-        svirt_domain_set_security_all_label(both->manager, both->domain, 0, NULL) != -EDEADLK ||
-        svirt_domain_restore_security_all_label(both->manager, both->domain, 0, NULL) != -EDEADLK ||
-        svirt_domain_release_security_label(both->manager, both->domain, NULL) != -EDEADLK ||
-        svirt_domain_verify_security_label(both->manager, both->domain, NULL) != -EDEADLK ||
-        svirt_domain_label(both->domain, NULL) != NULL)
+    svirt_process_label label;
+    int called = 0;
+    const int results[] = {
+        svirt_domain_gen_security_label(manager, domain, NULL),
+        svirt_domain_release_security_label(manager, domain, NULL),
+        svirt_domain_set_security_all_label(manager, domain, 0, NULL),
+        svirt_domain_restore_security_all_label(manager, domain, 0, NULL),
+        svirt_domain_get_security_process_label(manager, domain, NULL, 1, &label, NULL),
+        svirt_domain_verify_security_label(manager, domain, NULL),
+        svirt_domain_reserve_security_label(manager, domain, 1, NULL),
+        svirt_domain_check_security_process_label(manager, domain, 1, NULL),
+        svirt_domain_set_security_resource_label(manager, domain, SVIRT_RESOURCE_DISK, "/x", 0, NULL),
+        svirt_domain_restore_security_resource_label(manager, domain, SVIRT_RESOURCE_DISK, "/x", 0, NULL),
+        svirt_domain_move_image(manager, domain, "/a", "/b", NULL),
+        svirt_domain_set_security_fd_label(manager, domain, 0, SVIRT_RESOURCE_DISK, NULL),
+        svirt_domain_add_resource(domain, SVIRT_RESOURCE_DISK, "/x", 0, NULL),
+        svirt_domain_set_seclabel(domain, NULL, SVIRT_SECLABEL_DYNAMIC, NULL, 1, NULL),
+        svirt_manager_reconcile(manager, NULL, 0, NULL),
+        svirt_manager_transaction_start(manager, NULL),
+        svirt_manager_transaction_commit(manager, -1, NULL),
+        svirt_manager_foreach_image(manager, never, &called),
+        svirt_options_set(both->options, "owner", "x", NULL),
+        svirt_manager_open("none", both->options, &fresh, NULL),
+    };
+    for (unsigned i = 0; i < sizeof results / sizeof *results; i++)
+        if (results[i] != -EDEADLK)
+            return 100 + (int)i;
+    svirt_manager_transaction_abort(manager);
+    if (called || svirt_domain_label(domain, NULL) || svirt_domain_image_label(domain, NULL) ||
+        svirt_domain_to_xml(domain) || svirt_domain_security_mount_options(manager, domain))
         return 1;
     /* A child that goes on by itself may begin anew. */
     if (svirt_manager_open("none", options, &fresh, NULL) != 0)
@@ -268,7 +412,9 @@ static void everything_else_says_edeadlk(void **state)
 {
     struct both both = prepare();
     (void)state;
+    both.options = options_here();
     assert_int_equal(in_child(call_everything, &both), 0);
+    svirt_options_free(both.options);
     finish(both);
 }
 
@@ -325,6 +471,9 @@ int main(void)
         cmocka_unit_test(without_proc_selinux_fails_and_dac_works),
         cmocka_unit_test(another_managers_plan_is_not_played),
         cmocka_unit_test(no_lock_of_another_thread_is_waited_for),
+#if INTERPOSED
+        cmocka_unit_test(no_lock_held_at_any_allocation_is_waited_for),
+#endif
         cmocka_unit_test(everything_else_says_edeadlk),
         cmocka_unit_test(forks_among_busy_threads_never_hang),
     };
