@@ -411,7 +411,8 @@ unsigned int svirt_version(void);
 /**
  * Installs the handler for the library's messages, for the whole process; NULL removes it. The handler
  * may be called on any thread and must not call svirt_set_log_handler(). Without one nothing is
- * reported: the library never writes to stdout or stderr. Between fork and exec: no.
+ * reported: the library never writes to stdout or stderr. A forked child that goes on without exec begins
+ * without one. Between fork and exec: no.
  */
 void svirt_set_log_handler(svirt_log_handler handler, void *opaque);
 

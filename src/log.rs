@@ -1,5 +1,6 @@
 //! Messages worth knowing, for the handler that the program installed; nothing is ever printed.
 
+use crate::sys::fork::PerProcess;
 use parking_lot::RwLock;
 use std::fmt;
 
@@ -17,16 +18,17 @@ pub enum Level {
 /// Gets a message. It may be called on any thread, and must not set a handler.
 pub type Handler = Box<dyn Fn(Level, &str) + Send + Sync>;
 
-static HANDLER: RwLock<Option<Handler>> = RwLock::new(None);
+/// A forked child begins without one: the parent's lock may be held there for ever.
+static HANDLER: PerProcess<RwLock<Option<Handler>>> = PerProcess::new();
 
 /// Installs the handler that gets every message from now on, or removes it.
 pub fn set_handler(handler: Option<Handler>) {
-    *HANDLER.write() = handler;
+    *HANDLER.get().write() = handler;
 }
 
 /// Hands a message to the handler; without one, nothing is even formatted.
 pub fn log(level: Level, message: fmt::Arguments<'_>) {
-    if let Some(handler) = HANDLER.read().as_ref() {
+    if let Some(handler) = HANDLER.get().read().as_ref() {
         handler(level, &message.to_string());
     }
 }

@@ -106,7 +106,8 @@ unsafe impl Sync for Opaque {}
 
 /// Installs the handler for the library's messages, for the whole process; NULL removes it. The handler
 /// may be called on any thread and must not call svirt_set_log_handler(). Without one nothing is
-/// reported: the library never writes to stdout or stderr. Between fork and exec: no.
+/// reported: the library never writes to stdout or stderr. A forked child that goes on without exec begins
+/// without one. Between fork and exec: no.
 #[unsafe(no_mangle)]
 pub extern "C" fn svirt_set_log_handler(handler: svirt_log_handler, opaque: *mut c_void) {
     let opaque = Opaque(opaque);

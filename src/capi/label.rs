@@ -19,7 +19,7 @@ pub struct svirt_process_label {
     pub enforcing: c_int,
 }
 
-/// Both handles of a method.
+/// Both handles of a method, which must be this process's own.
 ///
 /// # Safety
 /// The pointers are NULL or live handles.
@@ -28,7 +28,10 @@ unsafe fn both<'a>(
     domain: *mut svirt_domain,
 ) -> Result<(&'a crate::manager::Manager, &'a crate::domain::Domain)> {
     // SAFETY: as the caller promises.
-    unsafe { Ok((&handle(manager, "manager")?.0, &handle(domain, "domain")?.0)) }
+    let (manager, domain) = unsafe { (&handle(manager, "manager")?.0, &handle(domain, "domain")?.0) };
+    manager.check_process()?;
+    domain.check_process()?;
+    Ok((manager, domain))
 }
 
 fn known(flags: c_uint, all: c_uint) -> Result<()> {

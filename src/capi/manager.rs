@@ -31,7 +31,10 @@ pub unsafe extern "C" fn svirt_manager_open(
         guard(error, || {
             let place = out(manager, "place for the manager")?;
             let drivers = optional_text(drivers, "list of drivers")?;
-            let options = options.as_ref().map_or_else(Options::default, |options| options.0.lock().clone());
+            let options = match options.as_ref() {
+                Some(options) => options.lock()?.clone(),
+                None => Options::default(),
+            };
             *place = Box::into_raw(Box::new(svirt_manager(Manager::open(drivers, &options)?)));
             Ok(0)
         })
@@ -112,6 +115,7 @@ pub unsafe extern "C" fn svirt_manager_reconcile(
     unsafe {
         guard(error, || {
             let manager = &handle(manager, "manager")?.0;
+            manager.check_process()?;
             if live_uuids.is_null() && count > 0 {
                 return Err(Error::invalid("the list of uuids is NULL"));
             }
@@ -130,7 +134,7 @@ pub unsafe extern "C" fn svirt_manager_transaction_start(
     error: *mut *mut svirt_error,
 ) -> c_int {
     // SAFETY: pointers by contract.
-    unsafe { guard(error, || handle(manager, "manager").and_then(|_| no_transactions())) }
+    unsafe { guard(error, || handle(manager, "manager")?.0.check_process().and_then(|()| no_transactions())) }
 }
 
 /// Does what was collected in the mount namespace of `pid` (-1: here). Not in this version: ENOTSUP.
@@ -143,7 +147,7 @@ pub unsafe extern "C" fn svirt_manager_transaction_commit(
 ) -> c_int {
     let _ = pid;
     // SAFETY: pointers by contract.
-    unsafe { guard(error, || handle(manager, "manager").and_then(|_| no_transactions())) }
+    unsafe { guard(error, || handle(manager, "manager")?.0.check_process().and_then(|()| no_transactions())) }
 }
 
 /// Drops what was collected; without a transaction nothing happens. Between fork and exec: no.

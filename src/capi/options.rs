@@ -2,18 +2,32 @@
 
 use super::guard::guard;
 use super::{handle, svirt_error, text};
+use crate::domain::handle::same_process;
+use crate::error::Result;
 use crate::options::Options;
-use parking_lot::Mutex;
+use crate::sys::fork;
+use parking_lot::{Mutex, MutexGuard};
 use std::ffi::{c_char, c_int};
 
 /// What a manager is opened with. Owned by the caller; ends with svirt_options_free(). May be used by any
 /// number of threads.
-pub struct svirt_options(pub(super) Mutex<Options>);
+pub struct svirt_options {
+    generation: u64,
+    options: Mutex<Options>,
+}
+
+impl svirt_options {
+    /// The options; `EDEADLK` in a forked child.
+    pub(super) fn lock(&self) -> Result<MutexGuard<'_, Options>> {
+        same_process(self.generation, "set of options")?;
+        Ok(self.options.lock())
+    }
+}
 
 /// Empty options: everything has its default. Never NULL. Between fork and exec: no.
 #[unsafe(no_mangle)]
 pub extern "C" fn svirt_options_new() -> *mut svirt_options {
-    Box::into_raw(Box::new(svirt_options(Mutex::default())))
+    Box::into_raw(Box::new(svirt_options { generation: fork::generation(), options: Mutex::default() }))
 }
 
 /// Sets an option; a second value replaces the first. Both strings are copied.
@@ -47,7 +61,7 @@ pub unsafe extern "C" fn svirt_options_set(
             if name == "test.panic" {
                 panic!("on purpose");
             }
-            options.0.lock().set(name, value).map(|()| 0)
+            options.lock()?.set(name, value).map(|()| 0)
         })
     }
 }

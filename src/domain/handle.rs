@@ -24,8 +24,13 @@ impl Domain {
     /// The definition, for as long as the guard lives; `EDEADLK` in a forked child, where the lock may
     /// be held by a thread that does not exist there.
     pub fn lock(&self) -> Result<MutexGuard<'_, Definition>> {
-        same_process(self.generation, "domain")?;
+        self.check_process()?;
         Ok(self.definition.lock())
+    }
+
+    /// `EDEADLK` in a forked child.
+    pub fn check_process(&self) -> Result<()> {
+        same_process(self.generation, "domain")
     }
 
     /// The child's plan.
