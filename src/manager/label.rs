@@ -2,7 +2,7 @@
 
 use super::{Manager, cannot_tell};
 use crate::child::Plan;
-use crate::domain::{Definition, Domain, Seclabel, SeclabelType};
+use crate::domain::{Definition, Domain, Resource, Seclabel, SeclabelType};
 use crate::driver::{Driver, Labels, Moment};
 use crate::error::{Error, Result};
 use crate::image;
@@ -174,7 +174,16 @@ impl Manager {
                 Some(model) => drop(self.driver_of(Some(model))?),
             }
         }
-        Ok(())
+        let says =
+            |resource: &Resource, model| resource.seclabels.iter().any(|own| own.model.as_deref() == model);
+        match definition.resources.iter().find(|r| says(r, None) && says(r, Some(primary))) {
+            Some(twice) => {
+                let path = &twice.path;
+                let text = format!("{}: more than one seclabel of model {primary}", path.display());
+                Err(Error::invalid(text).with_path(path))
+            }
+            None => Ok(()),
+        }
     }
 
     fn implicit(&self, model: &'static str) -> Result<Seclabel> {
