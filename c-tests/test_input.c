@@ -35,6 +35,8 @@ static void null_everywhere(void **state)
     assert_null(svirt_manager_base_label(NULL, NULL, NULL));
     assert_call(-EINVAL, svirt_manager_reconcile(NULL, NULL, 0, &error));
     assert_call(-EINVAL, svirt_manager_reconcile(manager, NULL, 1, &error));
+    assert_call(-EINVAL, svirt_manager_reconcile(manager, (const char *const[]){UUID_A, NULL}, 2, &error));
+    assert_null(svirt_manager_base_label(manager, NULL, NULL));
     assert_call(-EINVAL, svirt_domain_from_xml(NULL, &out, &error));
     assert_null(out);
     assert_call(-EINVAL, svirt_domain_from_xml("<domain/>", NULL, &error));
@@ -45,6 +47,12 @@ static void null_everywhere(void **state)
     assert_call(-EINVAL, svirt_domain_add_resource(NULL, SVIRT_RESOURCE_DISK, "/x", 0, &error));
     assert_call(-EINVAL, svirt_domain_add_resource(domain, SVIRT_RESOURCE_DISK, NULL, 0, &error));
     assert_call(-EINVAL, svirt_domain_set_seclabel(NULL, "dac", SVIRT_SECLABEL_DYNAMIC, NULL, 1, &error));
+    assert_call(-EINVAL, svirt_domain_set_security_resource_label(manager, domain, SVIRT_RESOURCE_DISK, NULL, 0, &error));
+    assert_call(-EINVAL, svirt_domain_restore_security_resource_label(manager, domain, SVIRT_RESOURCE_DISK, NULL, 0, &error));
+    assert_call(-EINVAL, svirt_domain_move_image(manager, domain, NULL, "/b", &error));
+    assert_call(-EINVAL, svirt_domain_move_image(manager, domain, "/a", NULL, &error));
+    assert_null(svirt_domain_label(domain, NULL));
+    assert_null(svirt_domain_image_label(domain, NULL));
     assert_null(svirt_domain_label(NULL, NULL));
     assert_null(svirt_domain_image_label(NULL, "dac"));
     assert_null(svirt_domain_to_xml(NULL));
@@ -71,6 +79,7 @@ static void null_everywhere(void **state)
     assert_int_equal(svirt_domain_set_security_process_label(NULL, domain), -EINVAL);
     assert_int_equal(svirt_domain_set_security_process_label(manager, NULL), -EINVAL);
     assert_null(svirt_domain_security_mount_options(NULL, domain));
+    assert_null(svirt_domain_security_mount_options(manager, NULL));
     assert_call(-EINVAL, svirt_manager_transaction_start(NULL, &error));
     assert_call(-EINVAL, svirt_manager_transaction_commit(NULL, -1, &error));
     svirt_manager_transaction_abort(NULL);
@@ -133,6 +142,104 @@ static void unknown_numbers_and_texts(void **state)
     assert_call(-EBADF, svirt_domain_set_security_fd_label(manager, domain, -1, SVIRT_RESOURCE_DISK, &error));
     free(huge);
     svirt_options_free(options);
+    svirt_domain_free(domain);
+    svirt_manager_close(manager);
+}
+
+static void not_utf8_anywhere(void **state)
+{
+    svirt_manager *manager = open_manager("none", NULL, NULL), *none;
+    svirt_domain *domain = new_domain(UUID_A), *out;
+    svirt_options *options = svirt_options_new();
+    svirt_process_label label;
+    (void)state;
+    assert_call(-EINVAL, svirt_options_set(options, not_utf8, "x", &error));
+    assert_call(-EINVAL, svirt_options_set(options, "runtime_dir", not_utf8, &error));
+    assert_call(-EINVAL, svirt_manager_open(not_utf8, options, &none, &error));
+    assert_call(-EINVAL, svirt_domain_new(not_utf8, UUID_A, "kvm", &out, &error));
+    assert_call(-EINVAL, svirt_domain_new("a", not_utf8, "kvm", &out, &error));
+    assert_call(-EINVAL, svirt_domain_new("a", UUID_A, not_utf8, &out, &error));
+    assert_null(out);
+    assert_call(-EINVAL, svirt_domain_set_seclabel(domain, "dac", SVIRT_SECLABEL_STATIC, not_utf8, 1, &error));
+    assert_call(-EINVAL, svirt_domain_get_security_process_label(manager, NULL, not_utf8, 1, &label, &error));
+    assert_call(-EINVAL, svirt_domain_set_security_resource_label(manager, domain, SVIRT_RESOURCE_DISK, not_utf8, 0, &error));
+    assert_call(-EINVAL, svirt_domain_restore_security_resource_label(manager, domain, SVIRT_RESOURCE_DISK, not_utf8, 0, &error));
+    assert_call(-EINVAL, svirt_domain_move_image(manager, domain, not_utf8, "/b", &error));
+    assert_call(-EINVAL, svirt_domain_move_image(manager, domain, "/a", not_utf8, &error));
+    assert_call(-EINVAL, svirt_manager_reconcile(manager, (const char *const[]){not_utf8}, 1, &error));
+    assert_null(svirt_manager_base_label(manager, not_utf8, "kvm"));
+    assert_null(svirt_manager_base_label(manager, NULL, not_utf8));
+    assert_null(svirt_domain_label(domain, not_utf8));
+    assert_null(svirt_domain_image_label(domain, not_utf8));
+    svirt_options_free(options);
+    svirt_domain_free(domain);
+    svirt_manager_close(manager);
+}
+
+/* Text of `count` times `piece` between two others. */
+static char *many(const char *before, const char *piece, size_t count, const char *after)
+{
+    size_t first = strlen(before), one = strlen(piece);
+    char *text = malloc(first + one * count + strlen(after) + 1);
+    assert_non_null(text);
+    memcpy(text, before, first);
+    for (size_t i = 0; i < count; i++)
+        memcpy(text + first + i * one, piece, one);
+    strcpy(text + first + one * count, after);
+    return text;
+}
+
+static void bombs(void **state)
+{
+    static const char head[] = "<domain type='kvm'><name>a</name><uuid>" UUID_A "</uuid>";
+    const struct {
+        const char *piece;
+        size_t count;
+        const char *before, *after;
+        int result;
+    } rows[] = {
+        {"x", 1 << 20, "<seclabel type='static'><label>", "</label></seclabel></domain>", -EINVAL},
+        {"x", 1 << 20, "<seclabel model='", "'/></domain>", 0}, /* unknown models are found by gen */
+        {"x", 17 << 20, "<description>", "</description></domain>", -EINVAL},
+        {"<!-- x -->", 100000, "", "</domain>", 0},
+        {"&lt;", 1 << 18, "<description>", "</description></domain>", 0},
+        {"&#0;", 1, "<description>", "</description></domain>", -EINVAL},
+        {"&undefined;", 1, "<description>", "</description></domain>", -EINVAL},
+        {"<a b='c' b='c'/>", 1, "", "</domain>", -EINVAL},
+        {" a", 1 << 20, "<b", "/></domain>", -EINVAL},
+        {"<seclabel/>", 1000, "", "</domain>", -EINVAL},
+        {"<backingStore type='file'><source file='/x'/>", 250, "<devices><disk><source file='/y'/>", "", -EINVAL},
+        {"<disk><source file='/x'/></disk>", 50000, "<devices>", "</devices></domain>", 0},
+        {"<", 1 << 20, "", "", -EINVAL},
+        {"]]>", 1, "", "</domain>", -EINVAL},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char *before, *xml;
+        svirt_domain *out;
+        assert_true(asprintf(&before, "%s%s", head, rows[i].before) > 0);
+        xml = many(before, rows[i].piece, rows[i].count, rows[i].after);
+        if (svirt_domain_from_xml(xml, &out, NULL) != rows[i].result)
+            fail_msg("%zu times %s", rows[i].count, rows[i].piece);
+        assert_true((out != NULL) == (rows[i].result == 0));
+        svirt_domain_free(out);
+        free(before);
+        free(xml);
+    }
+}
+
+static void a_path_of_a_mebibyte(void **state)
+{
+    svirt_manager *manager = open_manager("dac", "dac.user", "+4711");
+    svirt_domain *domain = new_domain(UUID_A);
+    char *path = many("/", "x", 1 << 20, "");
+    (void)state;
+    assert_call(0, svirt_domain_add_resource(domain, SVIRT_RESOURCE_DISK, path, 0, &error));
+    assert_call(0, svirt_domain_gen_security_label(manager, domain, &error));
+    assert_call(-ENAMETOOLONG, svirt_domain_set_security_all_label(manager, domain, 0, &error));
+    assert_call(0, svirt_domain_restore_security_all_label(manager, domain, 0, &error));
+    assert_call(0, svirt_domain_release_security_label(manager, domain, &error));
+    free(path);
     svirt_domain_free(domain);
     svirt_manager_close(manager);
 }
@@ -206,7 +313,10 @@ int main(void)
         cmocka_unit_test(version_and_strings),
         cmocka_unit_test(null_everywhere),
         cmocka_unit_test(unknown_numbers_and_texts),
+        cmocka_unit_test(not_utf8_anywhere),
         cmocka_unit_test(deep_and_wide_xml),
+        cmocka_unit_test(bombs),
+        cmocka_unit_test(a_path_of_a_mebibyte),
         cmocka_unit_test(out_of_order),
         cmocka_unit_test(what_comes_later_says_so),
         cmocka_unit_test(a_host_without_selinux_says_so),
