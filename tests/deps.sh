@@ -3,7 +3,8 @@
 # rustup.rs when there is none or an older one than Cargo.toml asks for.
 set -euo pipefail
 packages="build-essential ca-certificates curl pkg-config libselinux1-dev libclang-dev libcmocka-dev
-    qemu-system-x86 qemu-utils attr acl valgrind python3 mmdebstrap policycoreutils e2fsprogs kmod git"
+    qemu-system-x86 qemu-utils attr acl valgrind python3 mmdebstrap policycoreutils apparmor e2fsprogs kmod procps
+    binutils git"
 # shellcheck disable=SC2086
 missing=$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' $packages 2>&1 | grep -v ' installed$' || true)
 if [ -n "$missing" ]; then
@@ -22,4 +23,8 @@ have=$(cargo --version 2>/dev/null | awk '{print $2}' || true)
 if [ "$(printf '%s\n' "$oldest" "${have:-0}" | sort -V | head -1)" != "$oldest" ]; then
     echo "deps: installing Rust (at least $oldest is needed, found: ${have:-none}) ..."
     curl -sSf https://sh.rustup.rs | sh -s -- -q -y --no-modify-path --profile minimal >/dev/null
+fi
+# What the gate needs beside the compiler, where rustup can give it.
+if command -v rustup >/dev/null && ! { cargo fmt --version && cargo clippy --version; } >/dev/null 2>&1; then
+    rustup -q component add rustfmt clippy >/dev/null
 fi

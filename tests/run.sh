@@ -1,5 +1,5 @@
 #!/bin/bash
-# Everything: Rust, C, Python, the demo, and the booted kernel. Ends with "N passed, N failed, N skipped".
+# Everything: Rust, C, Python, the demo, and the booted kernel. Ends with "total: N passed, N failed, N skipped".
 #   tests/run.sh      (make test; as root)
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
@@ -54,5 +54,6 @@ suite "older kernel with Landlock" tests/kernel/landlock.sh "$PWD/stage" "$(rust
 
 echo "=== summary"
 printf '%s\n' "${rows[@]}"
-echo "total: $passed passed, $failed failed, $skipped skipped, $((SECONDS - started)) s"
+echo "time: $((SECONDS - started)) s"
+echo "total: $passed passed, $failed failed, $skipped skipped"
 [ "$failed" = 0 ]
