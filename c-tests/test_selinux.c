@@ -20,14 +20,40 @@ static svirt_domain *guest(int number)
     return new_domain(uuid);
 }
 
+static int exec_confined(void *opaque)
+{
+    void **both = opaque;
+    int result = svirt_domain_set_security_process_label(both[0], both[1]);
+    if (result < 0)
+        return -result;
+    execl("/usr/bin/qemu-system-x86_64", "qemu", "--version", (char *)NULL);
+    return 99;
+}
+
 static void twenty_eight_pairs_and_no_more(void **state)
 {
     svirt_manager *manager = open_manager("selinux", "mcs.range", "c0.c7");
     svirt_domain *domains[29];
+    char *disk = make_file("one-of-30.img", 0600), before[256];
     (void)state;
-    for (int i = 0; i < 30; i++) { /* one after another */
+    strcpy(before, context_of(disk));
+    for (int i = 0; i < 30; i++) { /* one after another, each with its disk and its process */
         svirt_domain *domain = guest(i);
+        void *both[] = {manager, domain};
+        unsigned low, high;
+        char *label;
+        assert_call(0, svirt_domain_add_resource(domain, SVIRT_RESOURCE_DISK, disk, 0, &error));
         assert_call(0, svirt_domain_gen_security_label(manager, domain, &error));
+        label = svirt_domain_image_label(domain, "selinux");
+        assert_int_equal(sscanf(label, "system_u:object_r:svirt_image_t:s0:c%u,c%u", &low, &high), 2);
+        assert_true(low < high && high < 8);
+        assert_call(0, svirt_domain_set_security_all_label(manager, domain, 0, &error));
+        assert_string_equal(context_of(disk), label);
+        svirt_string_free(label);
+        assert_int_equal(in_child(exec_confined, both), 0);
+        assert_call(0, svirt_domain_restore_security_all_label(manager, domain, 0, &error));
+        assert_string_equal(context_of(disk), before);
+        assert_forgotten(disk);
         assert_call(0, svirt_domain_release_security_label(manager, domain, &error));
         svirt_domain_free(domain);
     }
@@ -132,16 +158,6 @@ static void images_get_labels_and_get_them_back(void **state)
     assert_forgotten(shared);
     assert_forgotten(iso);
     svirt_manager_close(manager);
-}
-
-static int exec_confined(void *opaque)
-{
-    void **both = opaque;
-    int result = svirt_domain_set_security_process_label(both[0], both[1]);
-    if (result < 0)
-        return -result;
-    execl("/usr/bin/qemu-system-x86_64", "qemu", "--version", (char *)NULL);
-    return 99;
 }
 
 static void a_label_that_the_policy_lacks_stops_the_child(void **state)
