@@ -213,6 +213,7 @@ static void landlock_makes_six_system_calls(void **state)
     finish(dac);
     both = prepare_with("landlock,dac");
     assert_int_equal(in_child(play, &both), 0);
+    assert_int_equal(in_vfork_child(play, &both), 0);
     count += system_calls(&both);
     print_message("child step of landlock: %d system calls\n", count);
     assert_int_equal(count, 6);

@@ -290,8 +290,8 @@ static int look_up(void *opaque)
     svirt_options *options = options_here();
     svirt_manager *manager;
     svirt_domain *domain;
-    if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
-        mount(passwd, "/etc/passwd", NULL, MS_BIND, NULL) != 0)
+    if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) != 0 ||
+        mount(passwd, "/etc/passwd", "none", MS_BIND, NULL) != 0)
         return 77;
     if (svirt_options_set(options, "dac.user", "+1", NULL) != 0 || svirt_manager_open("dac", options, &manager, NULL) != 0)
         return 1;
@@ -458,6 +458,8 @@ static int take_some(int number, int out)
             return 2;
         if (write(out, &uid, sizeof uid) != sizeof uid)
             return 3;
+        svirt_string_free(label);
+        svirt_domain_free(domain);
     }
     raise(SIGKILL);
     return 4;
