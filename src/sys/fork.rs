@@ -31,7 +31,14 @@ pub fn generation() -> u64 {
 
 /// A value that exists once in every process and is made afresh in a forked child, where the parent's
 /// one, locks and all, is left alone.
-pub struct PerProcess<T: 'static>(AtomicPtr<(u64, T)>);
+pub struct PerProcess<T: 'static>(AtomicPtr<Slot<T>>);
+
+struct Slot<T> {
+    generation: u64,
+    value: T,
+    /// The parent's; kept in sight so that leak checkers do not report it in the child.
+    _parent: *mut Slot<T>,
+}
 
 impl<T: Default + Sync + 'static> PerProcess<T> {
     /// An empty place; usable in a `static`.
@@ -45,12 +52,13 @@ impl<T: Default + Sync + 'static> PerProcess<T> {
         loop {
             let at = self.0.load(Ordering::Acquire);
             // SAFETY: the pointer is null or a box that was leaked below.
-            if let Some((generation, value)) = unsafe { at.as_ref() }
-                && *generation == now
+            if let Some(slot) = unsafe { at.as_ref() }
+                && slot.generation == now
             {
-                return value;
+                return &slot.value;
             }
-            let fresh = Box::into_raw(Box::new((now, T::default())));
+            let slot = Slot { generation: now, value: T::default(), _parent: at };
+            let fresh = Box::into_raw(Box::new(slot));
             if self.0.compare_exchange(at, fresh, Ordering::AcqRel, Ordering::Acquire).is_err() {
                 // SAFETY: nobody else has seen this box.
                 drop(unsafe { Box::from_raw(fresh) });
