@@ -8,6 +8,7 @@ pub mod marks;
 pub mod node;
 pub mod process;
 pub mod raw;
+pub mod spawn;
 pub mod xattr;
 
 use std::io;
