@@ -5,6 +5,7 @@ use crate::domain::Domain;
 use crate::driver::ProcessLabel;
 use crate::error::{Error, Result};
 use crate::log::warning;
+use crate::sys::process;
 
 impl Manager {
     /// The child step. May run between fork and exec: no lock, no allocation. A negated errno on failure,
@@ -30,12 +31,20 @@ impl Manager {
                 return Err(self.no_label(&definition, model));
             };
             let Some(meant) = &seclabel.label else { continue };
-            let Some(live) = driver.get_domain_process_label(definition.uuid, pid)? else {
+            let meant_live = driver.process_label_of(meant)?;
+            let read = || driver.get_domain_process_label(definition.uuid, pid);
+            let mut live = read()?;
+            if live.as_ref().is_some_and(|live| live.label != meant_live) {
+                // The exec that a closed pipe has told the caller of may still be on its way to the label.
+                process::wait_for_exec(pid);
+                live = read()?;
+            }
+            let Some(live) = live else {
                 // What the other drivers find matters more.
                 unknown = unknown.and(Err(Error::unsupported(cannot_tell(model, pid))));
                 continue;
             };
-            if live.label != driver.process_label_of(meant)? {
+            if live.label != meant_live {
                 return Err(self.not_confined(model, pid, &live.label, meant));
             }
             if !live.enforcing {

@@ -22,6 +22,14 @@ pub fn has_capability(number: u32) -> bool {
 /// `CAP_SYS_ADMIN`: needed for `trusted.*` attributes.
 pub(crate) const CAP_SYS_ADMIN: u32 = 21;
 
+/// Waits for the end of an exec that a process is in the middle of.
+///
+/// The kernel closes descriptors before it changes the credentials, and holds a lock from before the one until
+/// after the other; opening the environment takes that lock, whether it is then allowed or not.
+pub fn wait_for_exec(pid: libc::pid_t) {
+    drop(fs::File::open(format!("/proc/{pid}/environ")));
+}
+
 /// The rest of the line that begins with `field` in a process's status.
 pub fn status_field(pid: &str, field: &str) -> io::Result<Option<String>> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
