@@ -2,6 +2,8 @@
 
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
+# AppArmor's parser looks for what profiles include in /etc; an installation elsewhere keeps its own.
+SYSCONFDIR ?= $(if $(filter /usr /usr/local,$(PREFIX)),/etc,$(PREFIX)/etc)
 DESTDIR ?=
 CARGO ?= cargo
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
@@ -32,6 +34,9 @@ install: $(LIB)
 	    >$(DESTDIR)$(LIBDIR)/pkgconfig/svirt.pc
 	install -m644 docs/man/libsvirt.3 $(DESTDIR)$(PREFIX)/share/man/man3/libsvirt.3
 	ln -sf libsvirt.3 $(DESTDIR)$(PREFIX)/share/man/man3/svirt.h.3
+	install -d $(DESTDIR)$(SYSCONFDIR)/apparmor.d/svirt $(DESTDIR)$(SYSCONFDIR)/apparmor.d/abstractions
+	install -m644 apparmor/TEMPLATE.qemu $(DESTDIR)$(SYSCONFDIR)/apparmor.d/svirt/
+	install -m644 apparmor/abstractions/svirt-qemu $(DESTDIR)$(SYSCONFDIR)/apparmor.d/abstractions/
 
 # The header that C programs include, and the list of symbols that the library exports.
 header:
@@ -42,12 +47,12 @@ symbols: $(LIB)
 
 # An installed copy to compile and run C programs against.
 stage: $(LIB)
-	@$(MAKE) -s install PREFIX=$(STAGE) DESTDIR=
+	@$(MAKE) -s install PREFIX=$(STAGE) SYSCONFDIR=$(STAGE)/etc DESTDIR=
 
 deps:
 	@./tests/deps.sh
 
-# KERNEL=selinux runs the same daemon inside a booted kernel that enforces SELinux.
+# KERNEL=selinux or KERNEL=apparmor runs the same daemon inside a booted kernel that enforces it.
 demo: deps stage
 	@./examples/demo.sh $(KERNEL)
 

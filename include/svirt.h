@@ -690,7 +690,9 @@ struct svirt_options *svirt_options_new(void);
  * default: the daemon's own range); dac.user, dac.group: who guests run as; dac.uid_range (first-last): a
  * uid of its own for every guest; dac.dynamic_ownership (yes): whether files change owner;
  * landlock.deny_network (no): whether guests are refused TCP, and what else of the network this kernel's
- * Landlock can refuse; selinux.root: the policy's folder; apparmor.template, apparmor.profile_dir, apparmor.parser: paths.
+ * Landlock can refuse; selinux.root: the policy's folder; apparmor.template, apparmor.profile_dir,
+ * apparmor.parser: paths; apparmor.load_at_gen (no): whether a first profile is loaded in gen, for a daemon
+ * whose child gives itself its label before set-all.
  *
  * Errors: EINVAL for an unknown name or a value that does not fit; the message lists what does.
  * Between fork and exec: no.

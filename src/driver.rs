@@ -3,6 +3,7 @@
 //! A driver turns a domain into labels and a resource into a [`Decision`], which is plain data. It never
 //! touches another driver, a file's label, C types or XML.
 
+pub mod apparmor;
 pub mod dac;
 pub mod landlock;
 pub mod none;

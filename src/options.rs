@@ -35,6 +35,7 @@ const KNOWN: &[(&str, Value)] = &[
     ("apparmor.template", Value::Directory),
     ("apparmor.profile_dir", Value::Directory),
     ("apparmor.parser", Value::Directory),
+    ("apparmor.load_at_gen", Value::YesNo),
 ];
 
 /// Options by name; every value in here is a valid one.

@@ -3,6 +3,7 @@
 use super::Manager;
 use crate::domain::Host;
 use crate::driver::Driver;
+use crate::driver::apparmor::{self, Apparmor};
 use crate::driver::dac::{self, Dac};
 use crate::driver::landlock::Landlock;
 use crate::driver::none::NoneDriver;
@@ -26,12 +27,7 @@ pub(super) fn open(drivers: Option<&str>, options: &Options) -> Result<Manager> 
     };
     for (at, name) in names.iter().enumerate() {
         match name.as_str() {
-            "selinux" | "landlock" | "dac" | "none" => {}
-            "apparmor" => {
-                return Err(Error::unsupported(format!(
-                    "driver {name} is not in this version; use selinux, landlock, dac or none"
-                )));
-            }
+            "selinux" | "apparmor" | "landlock" | "dac" | "none" => {}
             _ => {
                 return Err(Error::invalid(format!(
                     "driver {name:?} is unknown; known are selinux, apparmor, landlock, dac, none"
@@ -75,6 +71,7 @@ pub(super) fn open(drivers: Option<&str>, options: &Options) -> Result<Manager> 
                 Box::new(Selinux::open(&config, Registry::open(&options.runtime_dir(uid)?)?)?)
             }
             "landlock" => Box::new(Landlock::open(options.flag("landlock.deny_network", false))?),
+            "apparmor" => Box::new(Apparmor::open(&apparmor_config(options))?),
             "dac" => {
                 let config = dac::Config {
                     user: options.get("dac.user"),
@@ -108,18 +105,32 @@ pub(super) fn open(drivers: Option<&str>, options: &Options) -> Result<Manager> 
     })
 }
 
+fn apparmor_config(options: &Options) -> apparmor::Config<'_> {
+    apparmor::Config {
+        template: options.get("apparmor.template"),
+        profile_dir: options.get("apparmor.profile_dir"),
+        parser: options.get("apparmor.parser"),
+        load_at_gen: options.flag("apparmor.load_at_gen", false),
+    }
+}
+
 /// What this host really enforces: the first of the confining drivers that it can run, and dac when guests
 /// are to have a user.
 fn enforced(options: &Options) -> Result<Vec<String>> {
-    type Available = fn() -> Result<()>;
-    const CONFINING: &[(&str, Available)] =
-        &[("selinux", Selinux::available), ("landlock", Landlock::available)];
+    type Available = fn(&Options) -> Result<()>;
+    const CONFINING: &[(&str, Available)] = &[
+        ("selinux", |_| Selinux::available()),
+        ("apparmor", |options| Apparmor::open(&apparmor_config(options)).map(drop)),
+        ("landlock", |_| Landlock::available()),
+    ];
     let (mut names, mut why_not) = (Vec::new(), String::new());
     for (name, available) in CONFINING {
-        match (names.first(), available()) {
-            (Some(first), _) => why_not.push_str(&format!("; not driver {name}: {first} comes before it")),
-            (None, Ok(())) => names.push((*name).to_owned()),
-            (None, Err(error)) => why_not.push_str(&format!("; not {error}")),
+        if let Some(first) = names.first() {
+            why_not.push_str(&format!("; not driver {name}: {first} comes before it"));
+        } else if let Err(error) = available(options) {
+            why_not.push_str(&format!("; not {error}"));
+        } else {
+            names.push((*name).to_owned());
         }
     }
     if options.get("dac.user").or(options.get("dac.uid_range")).is_some() {

@@ -22,6 +22,14 @@ pub fn has_capability(number: u32) -> bool {
 /// `CAP_SYS_ADMIN`: needed for `trusted.*` attributes.
 pub(crate) const CAP_SYS_ADMIN: u32 = 21;
 
+/// `CAP_MAC_ADMIN`: needed to load AppArmor profiles.
+pub(crate) const CAP_MAC_ADMIN: u32 = 33;
+
+/// A file below a process's `attr`.
+pub fn attribute(pid: &str, name: &str) -> io::Result<String> {
+    fs::read_to_string(format!("/proc/{pid}/attr/{name}"))
+}
+
 /// Waits for the end of an exec that a process is in the middle of.
 ///
 /// The kernel closes descriptors before it changes the credentials, and holds a lock from before the one until
