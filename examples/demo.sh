@@ -2,6 +2,7 @@
 # The main job: two guests with a disk each and one ISO for both, run by mini-vmd on a real qemu.
 #   demo.sh            on this host, with what it enforces; as root with a uid of its own for every guest too
 #   demo.sh selinux    the same daemon in a booted kernel that enforces SELinux
+#   demo.sh apparmor   the same daemon in a booted kernel that enforces AppArmor
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 stage=$here/../stage
@@ -62,8 +63,21 @@ chcon -t virtd_exec_t /job/mini-vmd
 SCRIPT
     "$here/../tests/kernel/run.sh" -l selinux "$job"
     ;;
+apparmor)
+    job=$work/job
+    mkdir "$job"
+    cp -r "$work/mini-vmd" "$work/guests.sh" "$stage/lib/libsvirt.so.0" "$stage/etc" "$job/"
+    cat >"$job/run.sh" <<'SCRIPT'
+cp /job/libsvirt.so.0 /usr/lib/
+cp -r /job/etc/apparmor.d /etc/
+images=/var/lib/libvirt/images
+sh /job/guests.sh $images
+/job/mini-vmd -d apparmor $images/alpha.xml $images/beta.xml
+SCRIPT
+    "$here/../tests/kernel/run.sh" -l apparmor "$job"
+    ;;
 *)
-    echo "demo: KERNEL=$1 is not known; selinux is" >&2
+    echo "demo: KERNEL=$1 is not known; selinux and apparmor are" >&2
     exit 2
     ;;
 esac

@@ -50,6 +50,7 @@ suite "Python" python_tests
 suite "demo, this host" examples/demo.sh
 # shellcheck disable=SC2046
 suite "kernel with SELinux" tests/kernel/selinux.sh "$PWD/stage" $(rust_test_binaries --lib --test rows)
+suite "kernel with AppArmor" tests/kernel/apparmor.sh "$PWD/stage"
 suite "older kernel with Landlock" tests/kernel/landlock.sh "$PWD/stage" "$(rust_test_binaries --test landlock)"
 
 echo "=== summary"
