@@ -98,8 +98,9 @@ impl Profiles {
 
     /// Unloads the guest's profile and removes its files; what is not there is not missed.
     pub fn remove(&self, uuid: Uuid) -> Result<()> {
-        let guest = LOADED.get().lock().remove(&uuid).unwrap_or_default();
-        *guest.lock() = None;
+        let guest = LOADED.get().lock().entry(uuid).or_default().clone();
+        let mut loaded = guest.lock();
+        *loaded = None;
         let mut result = load::unload(&name_of(uuid));
         for file in self.files(uuid) {
             for file in [&file, &unfinished(&file)] {
@@ -109,6 +110,11 @@ impl Profiles {
         }
         if let Err(e) = self.parser.forget(&name_of(uuid)) {
             warning!("the compiled profile of domain {uuid} stays in the parser's cache: {e}");
+        }
+        // The table has one, this function the other: nobody waits for this guest.
+        let mut all = LOADED.get().lock();
+        if Arc::strong_count(&guest) == 2 {
+            all.remove(&uuid);
         }
         result
     }

@@ -122,3 +122,83 @@ fn fits(name: &[u8], part: &str) -> bool {
         None => name == part.as_bytes(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A resolved path, and what may be done with it: r read, w write, t the same with everything below it; what
+/// may only be read may be read whole.
+#[rustfmt::skip]
+const PLACES: &[(&str, &str)] = &[
+    ("/var/lib/libvirt/images/a", "rwt"),
+    ("/srv", "rwt"),
+    ("/home/me/a", "rwt"),
+    ("/dev/sda", "rwt"),
+    ("/bin/sh", ""),
+    ("/binary/a", "rwt"),
+    ("/etc", ""),
+    ("/etc/x", ""),
+    ("/etcetera/x", "rwt"),
+    ("/lib/x", ""),
+    ("/lib64/x", ""),
+    ("/libx32/x", ""),
+    ("/lost+found/x", ""),
+    ("/proc/1/mem", ""),
+    ("/sbin/init", ""),
+    ("/selinux/enforce", ""),
+    ("/sys/power/state", ""),
+    ("/sys/devices/system/x", ""),
+    ("/sys/devices/pci0000:00/0000:00:02.0/rom", "rwt"),
+    ("/sys/kernel/config/target/vhost/x", "rwt"),
+    ("/sys/kernel/config/target/core", ""),
+    ("/usr/bin/x", ""),
+    ("/usr/sbin/x", ""),
+    ("/usr/share/x", ""),
+    ("/usr/lib/x", ""),
+    ("/usr/lib64/x", ""),
+    ("/usr/libexec/x", ""),
+    ("/usr/local/bin/x", ""),
+    ("/usr/local/etc/x", ""),
+    ("/usr/local/sbin/x", ""),
+    ("/usr/local/lib/x", ""),
+    ("/usr/local/share/x", "rwt"),
+    ("/usr/local", "rw"),
+    ("/usr", "rw"),
+    ("/", "rw"),
+    ("/boot/vmlinuz", "r"),
+    ("/vmlinuz", "r"),
+    ("/vmlinuz.old", "r"),
+    ("/initrd.img", "r"),
+    ("/usr/share/OVMF/OVMF_CODE.fd", "r"),
+    ("/usr/share/ovmf/OVMF.fd", "r"),
+    ("/usr/share/AAVMF/AAVMF_CODE.fd", "r"),
+    ("/usr/share/edk2-ovmf/x64/OVMF_CODE.fd", "r"),
+    ("/usr/share/edk2/ovmf/OVMF_CODE.fd", "r"),
+    ("/usr/share/qemu/edk2-x86_64-code.fd", "r"),
+    ("/usr/share/qemu/bios.bin", ""),
+    ("/usr/share/qemu-efi-aarch64/QEMU_EFI.fd", "r"),
+    ("/usr/lib/u-boot/qemu-riscv64/u-boot.bin", "r"),
+    ("/usr/lib/riscv64-linux-gnu/opensbi/x", "r"),
+    ("/usr/share/opensbi/x", "r"),
+];
+
+    #[test]
+    fn places_of_the_host_are_refused() {
+        for (path, may) in PLACES {
+            for (needed, write, tree) in
+                [("r", false, false), ("w", true, false), ("t", false, true), ("t", true, true)]
+            {
+                let allowed = may.contains(needed) || *may == "r" && !write;
+                let path = Path::new(path);
+                let found = check(Path::new("/given"), path, write, tree);
+                let case = format!("{path:?} write {write} tree {tree}");
+                assert_eq!(found.is_ok(), allowed, "{case}");
+                if let Err(error) = found {
+                    assert_eq!((error.errno(), error.path()), (libc::EPERM, Some(path)), "{case}");
+                    assert!(error.to_string().contains("/given"), "{error}");
+                }
+            }
+        }
+    }
+}

@@ -1,4 +1,4 @@
-use super::{profile, refuse, rules};
+use super::{profile, rules};
 use crate::domain::{Definition, Flags, Kind, Resource, Uuid, xml};
 use std::collections::BTreeSet;
 use std::fs;
@@ -73,16 +73,16 @@ const CASES: &[(Kind, u32, &str, Outcome)] = &[
     (Kind::AcpiTable, 0, "T/disk", Rules(&["\"T/disk\" r,"])),
     (Kind::FwCfg, 0, "T/disk", Rules(&["\"T/disk\" r,"])),
     (Kind::Loader, 0, "T/disk", Rules(&["\"T/disk\" rk,"])),
-    (Kind::HostdevUsb, 0, "T/node", Rules(&[
+    (Kind::HostdevUsb, 0, "/dev/null", Rules(&[
         "\"/dev/bus/usb/\" r,", "\"/run/udev/data/{+usb:,c189:}*\" r,", "\"/sys/bus/usb/devices/\" r,",
-        "\"/sys/devices/**/usb[0-9]*/**\" r,", "\"T/node\" rw,"])),
-    (Kind::HostdevPci, 0, "T/node", Rules(&["\"T/node\" rw,"])),
-    (Kind::HostdevScsi, 0, "T/node", Rules(&["\"T/node\" rw,"])),
-    (Kind::HostdevScsi, RO, "T/node", Rules(&["\"T/node\" r,"])),
-    (Kind::HostdevMdev, 0, "T/node", Rules(&["\"T/node\" rw,"])),
+        "\"/sys/devices/**/usb[0-9]*/**\" r,", "\"/dev/null\" rw,"])),
+    (Kind::HostdevPci, 0, "/dev/null", Rules(&["\"/dev/null\" rw,"])),
+    (Kind::HostdevScsi, 0, "/dev/null", Rules(&["\"/dev/null\" rw,"])),
+    (Kind::HostdevScsi, RO, "/dev/null", Rules(&["\"/dev/null\" r,"])),
+    (Kind::HostdevMdev, 0, "/dev/null", Rules(&["\"/dev/null\" rw,"])),
     (Kind::ChardevFile, 0, "T/disk", Rules(&["\"T/disk\" rw,"])),
     (Kind::ChardevFile, 0, "T/new.log", Rules(&["\"T/new.log\" rw,"])),
-    (Kind::ChardevDevice, 0, "T/node", Rules(&["\"T/node\" rw,"])),
+    (Kind::ChardevDevice, 0, "/dev/null", Rules(&["\"/dev/null\" rw,"])),
     (Kind::ChardevPipe, 0, "T/pipe", Rules(&["\"T/pipe.in\" rw,", "\"T/pipe.out\" rw,"])),
     (Kind::ChardevPipe, 0, "T/disk", Rules(&["\"T/disk\" rw,"])),
     (Kind::ChardevPipe, 0, "T/missing", Fails(libc::ENOENT, "T/missing")),
@@ -93,7 +93,7 @@ const CASES: &[(Kind, u32, &str, Outcome)] = &[
     (Kind::ChardevUnix, 0, "T/dangling", Fails(libc::ENOENT, "T/dangling")),
     (Kind::VhostUserSocket, 0, "T/new.sock", Rules(&["\"T/new.sock\" rw,"])),
     (Kind::Shmem, 0, "T/new.shm", Rules(&["\"T/new.shm\" rw,"])),
-    (Kind::TpmDevice, 0, "T/node", Rules(&["\"T/node\" rw,"])),
+    (Kind::TpmDevice, 0, "/dev/null", Rules(&["\"/dev/null\" rw,"])),
     (Kind::TpmState, 0, "T/dir", Rules(&["\"T/dir/\" r,", "\"T/dir/**\" rwk,"])),
     (Kind::TpmState, 0, "T/missing", Fails(libc::ENOENT, "T/missing")),
     (Kind::Filesystem, 0, "T/dir", Rules(&["\"T/dir/\" r,", "\"T/dir/**\" rwlk,"])),
@@ -102,12 +102,12 @@ const CASES: &[(Kind, u32, &str, Outcome)] = &[
     (Kind::Filesystem, 0, "T/odd {dir},*", Rules(&[
         "\"T/odd\\040\\173dir\\175\\054\\052/\" r,", "\"T/odd\\040\\173dir\\175\\054\\052/**\" rwlk,"])),
     (Kind::Hugepages, 0, "T/dir", Rules(&["\"T/dir/\" r,", "\"T/dir/**\" rwk,"])),
-    (Kind::Input, 0, "T/node", Rules(&["\"T/node\" rw,"])),
+    (Kind::Input, 0, "/dev/null", Rules(&["\"/dev/null\" rw,"])),
     (Kind::Nvdimm, 0, "T/disk", Rules(&["\"T/disk\" rw,"])),
     (Kind::Nvdimm, RO, "T/disk", Rules(&["\"T/disk\" r,"])),
-    (Kind::Rendernode, 0, "T/node", Rules(&["\"T/node\" rw,"])),
-    (Kind::Sev, 0, "T/node", Rules(&["\"T/node\" rw,"])),
-    (Kind::Sgx, 0, "T/node", Rules(&["\"T/node\" rw,"])),
+    (Kind::Rendernode, 0, "/dev/null", Rules(&["\"/dev/null\" rw,"])),
+    (Kind::Sev, 0, "/dev/null", Rules(&["\"/dev/null\" rw,"])),
+    (Kind::Sgx, 0, "/dev/null", Rules(&["\"/dev/null\" rw,"])),
     (Kind::SavedState, 0, "T/disk", Rules(&["\"T/disk\" rw,"])),
     // Where a path leads.
     (Kind::Disk, 0, "T/link", Rules(&["\"T/disk\" rwk,"])),
@@ -137,62 +137,6 @@ const CASES: &[(Kind, u32, &str, Outcome)] = &[
     (Kind::Filesystem, 0, "/usr/share", Fails(libc::EPERM, "/usr/share")),
     (Kind::Filesystem, RO, "/boot", Rules(&["\"/boot/\" r,", "\"/boot/**\" r,"])),
     (Kind::Filesystem, 0, "/boot", Fails(libc::EPERM, "/boot")),
-];
-
-/// A resolved path, and what may be done with it: r read, w write, t the same with everything below it; what
-/// may only be read may be read whole.
-#[rustfmt::skip]
-const PLACES: &[(&str, &str)] = &[
-    ("/var/lib/libvirt/images/a", "rwt"),
-    ("/srv", "rwt"),
-    ("/home/me/a", "rwt"),
-    ("/dev/sda", "rwt"),
-    ("/bin/sh", ""),
-    ("/binary/a", "rwt"),
-    ("/etc", ""),
-    ("/etc/x", ""),
-    ("/etcetera/x", "rwt"),
-    ("/lib/x", ""),
-    ("/lib64/x", ""),
-    ("/libx32/x", ""),
-    ("/lost+found/x", ""),
-    ("/proc/1/mem", ""),
-    ("/sbin/init", ""),
-    ("/selinux/enforce", ""),
-    ("/sys/power/state", ""),
-    ("/sys/devices/system/x", ""),
-    ("/sys/devices/pci0000:00/0000:00:02.0/rom", "rwt"),
-    ("/sys/kernel/config/target/vhost/x", "rwt"),
-    ("/sys/kernel/config/target/core", ""),
-    ("/usr/bin/x", ""),
-    ("/usr/sbin/x", ""),
-    ("/usr/share/x", ""),
-    ("/usr/lib/x", ""),
-    ("/usr/lib64/x", ""),
-    ("/usr/libexec/x", ""),
-    ("/usr/local/bin/x", ""),
-    ("/usr/local/etc/x", ""),
-    ("/usr/local/sbin/x", ""),
-    ("/usr/local/lib/x", ""),
-    ("/usr/local/share/x", "rwt"),
-    ("/usr/local", "rw"),
-    ("/usr", "rw"),
-    ("/", "rw"),
-    ("/boot/vmlinuz", "r"),
-    ("/vmlinuz", "r"),
-    ("/vmlinuz.old", "r"),
-    ("/initrd.img", "r"),
-    ("/usr/share/OVMF/OVMF_CODE.fd", "r"),
-    ("/usr/share/ovmf/OVMF.fd", "r"),
-    ("/usr/share/AAVMF/AAVMF_CODE.fd", "r"),
-    ("/usr/share/edk2-ovmf/x64/OVMF_CODE.fd", "r"),
-    ("/usr/share/edk2/ovmf/OVMF_CODE.fd", "r"),
-    ("/usr/share/qemu/edk2-x86_64-code.fd", "r"),
-    ("/usr/share/qemu/bios.bin", ""),
-    ("/usr/share/qemu-efi-aarch64/QEMU_EFI.fd", "r"),
-    ("/usr/lib/u-boot/qemu-riscv64/u-boot.bin", "r"),
-    ("/usr/lib/riscv64-linux-gnu/opensbi/x", "r"),
-    ("/usr/share/opensbi/x", "r"),
 ];
 
 fn uuid(number: u32) -> Uuid {
@@ -244,8 +188,6 @@ fn folder() -> (tempfile::TempDir, PathBuf) {
         symlink(target, at(link)).unwrap();
     }
     drop(UnixListener::bind(at("socket")).unwrap());
-    let made = Command::new("mknod").arg(at("node")).args(["c", "1", "3"]).status().unwrap();
-    assert!(made.success(), "the tests run as root");
     for (name, _) in NAMES {
         fs::write(at("names").join(name), "").unwrap();
     }
@@ -306,25 +248,6 @@ fn every_resource_gets_its_rules_or_its_error() {
         accepted.push(text);
     }
     parse(&accepted, &[]);
-}
-
-#[test]
-fn places_of_the_host_are_refused() {
-    for (path, may) in PLACES {
-        for (needed, write, tree) in
-            [("r", false, false), ("w", true, false), ("t", false, true), ("t", true, true)]
-        {
-            let allowed = may.contains(needed) || *may == "r" && !write;
-            let path = Path::new(path);
-            let found = refuse::check(Path::new("/given"), path, write, tree);
-            let case = format!("{path:?} write {write} tree {tree}");
-            assert_eq!(found.is_ok(), allowed, "{case}");
-            if let Err(error) = found {
-                assert_eq!((error.errno(), error.path()), (libc::EPERM, Some(path)), "{case}");
-                assert!(error.to_string().contains("/given"), "{error}");
-            }
-        }
-    }
 }
 
 #[test]
@@ -401,18 +324,22 @@ fn a_load_that_fails_leaves_the_files_as_they_were() {
 
 #[test]
 fn the_installed_template_is_one() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("apparmor");
-    let template = folder.join("TEMPLATE.qemu");
-    let parser = super::load::Parser::new("/usr/sbin/apparmor_parser".into(), None);
     let work = tempfile::tempdir().unwrap();
-    let store = profile::Profiles::new(template, work.path().to_owned(), parser);
-    let file = work.path().join(format!("libvirt-{}", uuid(1)));
+    let folder = work.path();
+    let template = folder.join("TEMPLATE.qemu");
+    fs::write(&template, include_str!("../../../apparmor/TEMPLATE.qemu")).unwrap();
+    fs::create_dir(folder.join("abstractions")).unwrap();
+    let abstraction = include_str!("../../../apparmor/abstractions/svirt-qemu");
+    fs::write(folder.join("abstractions/svirt-qemu"), abstraction).unwrap();
+    let parser = super::load::Parser::new("/usr/sbin/apparmor_parser".into(), None);
+    let store = profile::Profiles::new(template, folder.to_owned(), parser);
+    let file = folder.join(format!("libvirt-{}", uuid(1)));
     fs::write(&file, store.render(uuid(1)).unwrap()).unwrap();
     fs::write(file.with_extension("files"), rules::text(&domain("guest", Vec::new()), |_| true).unwrap())
         .unwrap();
     let ran = Command::new("/usr/sbin/apparmor_parser")
         .args(["--skip-kernel-load", "--skip-cache", "--names", "--Include"])
-        .args([&folder, &file])
+        .args([folder, &file])
         .output()
         .unwrap();
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
