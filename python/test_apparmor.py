@@ -6,6 +6,8 @@ The guests are guest-probe, under a name that profiles take for an emulator's.
 
 import contextlib
 import errno
+import glob
+import json
 import os
 import re
 import shutil
@@ -61,6 +63,47 @@ class Guest:
         self.process.stdin.close()
         self.process.wait()
         self.process.stdout.close()
+
+
+class Qemu:
+    """A real emulator without a machine, talked to through QMP."""
+
+    def __init__(self, **options):
+        self.process = subprocess.Popen(
+            ["/usr/bin/qemu-system-x86_64", "-machine", "none", "-accel", "tcg", "-nodefaults", "-display", "none",
+             "-qmp", "stdio"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, **options)
+        self.events = []
+        self.pid = self.process.pid
+        self.process.stdout.readline()
+        self("qmp_capabilities")
+
+    def read(self):
+        return json.loads(self.process.stdout.readline())
+
+    def __call__(self, command, **arguments):
+        """The error's text, or None."""
+        self.process.stdin.write(json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n")
+        self.process.stdin.flush()
+        while True:
+            answer = self.read()
+            if "event" not in answer:
+                return answer.get("error", {}).get("desc")
+            self.events.append(answer["event"])
+
+    def wait_for(self, event):
+        while event not in self.events:
+            self.events.append(self.read().get("event"))
+
+    def add(self, driver, name, path, read_only=False, **more):
+        file = {"driver": "file", "filename": path, "auto-read-only": True}
+        return self("blockdev-add", **{"driver": driver, "node-name": name, "read-only": read_only, "file": file, **more})
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self("quit")
+        self.process.communicate()
 
 
 class Apparmor(unittest.TestCase):
@@ -158,6 +201,54 @@ class Apparmor(unittest.TestCase):
                 self.assertEqual(guest("w", base), 0)
                 manager.restore_resource_label(domain, Resource.DISK, base)
                 self.assertEqual((guest("r", base), guest("w", base)), (0, REFUSED))
+
+    def test_a_real_emulator_plugs_a_disk_and_commits_a_layer(self):
+        base, top, more = (os.path.join(self.folder, name) for name in ("base", "top,\u00fc", "more?*"))
+        for make in ["-f", "qcow2", base, "1M"], ["-f", "qcow2", "-b", base, "-F", "qcow2", top], ["-f", "raw", more, "1M"]:
+            subprocess.run(["qemu-img", "create", "-q", *make], check=True)
+        with self.open() as manager:
+            domain = self.domain(A, top, (base, Flag.BACKING | Flag.READONLY))
+            with manager.confine(domain), Qemu(preexec_fn=lambda: manager.set_process_label(domain)) as qemu:
+                manager.check_process_label(domain, qemu.pid)
+                self.assertIn("Permission denied", qemu.add("raw", "more", more))
+                manager.set_resource_label(domain, Resource.DISK, more)
+                self.assertIsNone(qemu.add("raw", "more", more))
+                self.assertIsNone(qemu("blockdev-del", **{"node-name": "more"}))
+                manager.restore_resource_label(domain, Resource.DISK, more)
+                self.assertIn("Permission denied", qemu.add("raw", "more", more))
+
+                self.assertIsNone(qemu.add("qcow2", "base", base, read_only=True))
+                self.assertIsNone(qemu.add("qcow2", "top", top, backing="base"))
+                commit = {"job-id": "commit", "device": "top"}
+                self.assertIn("Permission denied", qemu("block-commit", **commit))
+                manager.set_resource_label(domain, Resource.DISK, base)
+                self.assertIsNone(qemu("block-commit", **commit))
+                qemu.wait_for("BLOCK_JOB_READY")
+                self.assertIsNone(qemu("job-complete", id="commit"))
+                qemu.wait_for("BLOCK_JOB_COMPLETED")
+
+    def test_a_compiled_profile_is_used_again(self):
+        disk = self.file("disk")
+
+        def compiled():
+            return {path: os.stat(path).st_ino for path in glob.glob(f"/var/cache/apparmor/*/libvirt-{A}")}
+
+        with self.open() as manager, manager.confine(self.domain(A, disk)):
+            found = compiled()
+            self.assertEqual(len(found), 1)
+            # Another daemon has loaded nothing yet, but finds the files as it would write them.
+            script = f"""
+import svirt
+with svirt.Manager("apparmor", {{"runtime_dir": {self.folder + "/run"!r}, "apparmor.profile_dir": {self.profiles!r}}}) as m:
+    domain = svirt.Domain("guest", {A!r})
+    domain.add_resource(svirt.Resource.DISK, {disk!r})
+    m.gen_label(domain)
+    m.set_all_label(domain)
+"""
+            subprocess.run([sys.executable, "-c", script], check=True,
+                           env={**os.environ, "PYTHONPATH": os.path.dirname(svirt.__file__)})
+            self.assertEqual(compiled(), found)
+        self.assertEqual(compiled(), {})
 
     def test_names_stand_for_themselves(self):
         # Each with what it would match if it were taken for a pattern.
