@@ -66,7 +66,7 @@ SCRIPT
 apparmor)
     job=$work/job
     mkdir "$job"
-    cp -r "$work/mini-vmd" "$work/guests.sh" "$stage/lib/libsvirt.so.0" "$stage/etc" "$job/"
+    cp -rL "$work/mini-vmd" "$work/guests.sh" "$stage/lib/libsvirt.so.0" "$stage/etc" "$job/"
     cat >"$job/run.sh" <<'SCRIPT'
 cp /job/libsvirt.so.0 /usr/lib/
 cp -r /job/etc/apparmor.d /etc/
