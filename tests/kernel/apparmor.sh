@@ -33,6 +33,7 @@ loaded=$(cat /sys/kernel/security/apparmor/profiles)
 step "guests that try things" python3 /job/python/test_apparmor.py
 step "mini-vmd, apparmor" /job/mini-vmd -d apparmor $images/alpha.xml $images/beta.xml
 step "mini-vmd, what the host enforces and a user for every guest" /job/mini-vmd -o dac.uid_range=100000-165535 $images/alpha.xml $images/beta.xml
+step "mini-vmd, apparmor, landlock and a user for every guest" /job/mini-vmd -d apparmor,landlock,dac -o dac.uid_range=100000-165535 $images/alpha.xml $images/beta.xml
 step "no profile of a guest is left" [ -z "$(grep ^libvirt- /sys/kernel/security/apparmor/profiles)" ]
 step "no file of a profile is left" [ -z "$(find /etc/apparmor.d /var/cache/apparmor -name 'libvirt-*-*')" ]
 step "the child step under this kernel" /job/test_child

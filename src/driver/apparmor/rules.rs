@@ -43,7 +43,7 @@ pub fn text(definition: &Definition, strict: impl Fn(usize) -> bool) -> Result<S
 struct Rules(BTreeSet<String>);
 
 /// What a kind of resource gets.
-struct Access {
+struct Permissions {
     /// The permissions on a file or device.
     file: &'static str,
     /// Those on everything below a directory; `None`: directories get nothing.
@@ -52,10 +52,10 @@ struct Access {
     made_by_guest: bool,
 }
 
-fn access(resource: &Resource) -> Access {
+fn permissions(resource: &Resource) -> Permissions {
     let flags = resource.flags;
     let reading = flags.readonly || flags.backing;
-    let of = |file, tree| Access { file, tree, made_by_guest: false };
+    let of = |file, tree| Permissions { file, tree, made_by_guest: false };
     match resource.kind {
         Kind::Disk | Kind::Nvram => of(if reading { "rk" } else { "rwk" }, None),
         Kind::Kernel | Kind::Initrd | Kind::Dtb | Kind::AcpiTable | Kind::FwCfg => of("r", None),
@@ -65,7 +65,7 @@ fn access(resource: &Resource) -> Access {
         Kind::Filesystem if reading => of("r", Some("r")),
         Kind::Filesystem => of("rwlk", Some("rwlk")),
         Kind::ChardevFile | Kind::ChardevUnix | Kind::VhostUserSocket | Kind::Shmem => {
-            Access { made_by_guest: true, ..of(if flags.readonly { "r" } else { "rw" }, None) }
+            Permissions { made_by_guest: true, ..of(if flags.readonly { "r" } else { "rw" }, None) }
         }
         Kind::HostdevUsb | Kind::HostdevPci | Kind::HostdevScsi | Kind::HostdevMdev => {
             let file = if flags.readonly { "r" } else { "rw" };
@@ -90,26 +90,26 @@ impl Rules {
     }
 
     fn resource(&mut self, resource: &Resource, strict: bool) -> Result<()> {
-        let access = access(resource);
+        let wanted = permissions(resource);
         for path in files(resource) {
-            let resolved = resolve(&path, access.made_by_guest || !strict).or_else(|error| match strict {
+            let resolved = resolve(&path, wanted.made_by_guest || !strict).or_else(|error| match strict {
                 true => Err(error),
                 false => Ok(path.clone()),
             })?;
             let kind = fs::metadata(&resolved).map(|about| about.file_type()).ok();
             let directory = kind.is_some_and(|kind| kind.is_dir());
-            let tree = access.tree.filter(|_| directory);
+            let tree = wanted.tree.filter(|_| directory);
             if directory && tree.is_none() {
                 continue;
             }
             let name = resolved.as_os_str().as_bytes();
-            check(&path, &resolved, access.file.contains('w'), tree.is_some())?;
+            check(&path, &resolved, wanted.file.contains('w'), tree.is_some())?;
             match tree {
                 Some(permissions) => {
                     self.add("", name, "/", "r");
                     self.add("", name, "/**", permissions);
                 }
-                None => self.add("", name, "", access.file),
+                None => self.add("", name, "", wanted.file),
             }
             if kind.is_some_and(|kind| kind.is_char_device()) {
                 self.around(resource.kind, &resolved);
