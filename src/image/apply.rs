@@ -302,10 +302,12 @@ impl Image<'_> {
 
     /// Guests went down with the host: what they had in the access control list is nobody's any more.
     fn clear_grants(&self, standing: &Standing) -> Result<()> {
-        match (&standing.held, self.remembered_acl()) {
-            (Held::Free(Some(_)), Some(before)) => before.write(self.node).map_err(|e| self.no_acl(&e)),
-            _ => Ok(()),
+        if let Held::Free(Some(_)) = standing.held
+            && let Some(before) = self.remembered_acl()
+        {
+            before.write(self.node).map_err(|e| self.no_acl(&e))?;
         }
+        Ok(())
     }
 
     /// The access control list that the image remembers.

@@ -11,7 +11,7 @@ use super::Label;
 use crate::reservation::Holder;
 use crate::sys::node::Node;
 use crate::sys::xattr;
-use once_cell::sync::Lazy;
+use once_cell::sync::{Lazy, OnceCell};
 use std::ffi::{CStr, CString};
 use std::fs;
 use std::io;
@@ -46,7 +46,8 @@ impl Names {
 /// The access control list as it was before the first entry of ours.
 const ACL: &CStr = c"trusted.svirt.acl";
 
-/// This boot of this host.
+/// A boot of a host.
+#[derive(Default)]
 pub struct Boot {
     /// Another one after every boot.
     pub id: String,
@@ -55,17 +56,29 @@ pub struct Boot {
     time: i64,
 }
 
-/// Read once.
-pub static BOOT: Lazy<Boot> = Lazy::new(|| {
-    let line = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
-    let host = match line("/etc/machine-id") {
-        id if id.is_empty() => line("/proc/sys/kernel/hostname"),
-        id => id,
-    };
-    let time =
-        line("/proc/stat").lines().find_map(|l| l.strip_prefix("btime ")?.trim().parse().ok()).unwrap_or(0);
-    Boot { id: line("/proc/sys/kernel/random/boot_id"), host, time }
-});
+static BOOT: OnceCell<Boot> = OnceCell::new();
+
+/// Reads what tells this boot of this host from all others; every store does so before it is used, since a
+/// wrong answer would make the images of living guests look like those of dead ones.
+pub fn learn_boot() -> io::Result<()> {
+    BOOT.get_or_try_init(|| {
+        let line = |path: &str| Ok::<_, io::Error>(fs::read_to_string(path)?.trim().to_owned());
+        let installed = match line("/etc/machine-id") {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            installed => installed.unwrap_or_default(),
+        };
+        let host = if installed.is_empty() { line("/proc/sys/kernel/hostname")? } else { installed };
+        let stat = fs::read_to_string("/proc/stat")?;
+        let time = stat.lines().find_map(|line| line.strip_prefix("btime ")?.trim().parse().ok());
+        Ok(Boot { id: line("/proc/sys/kernel/random/boot_id")?, host, time: time.unwrap_or(0) })
+    })
+    .map(drop)
+}
+
+/// This boot of this host.
+pub fn boot() -> &'static Boot {
+    BOOT.get_or_init(Boot::default)
+}
 
 /// What our own attribute says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,7 +101,7 @@ impl Own {
             Label::Grant { .. } => ACL_LABEL.to_owned(),
             label => label.to_string(),
         };
-        Self { boot: BOOT.id.clone(), host: BOOT.host.clone(), only, foreign, ours, label }
+        Self { boot: boot().id.clone(), host: boot().host.clone(), only, foreign, ours, label }
     }
 
     /// The same with other counts.
@@ -99,7 +112,7 @@ impl Own {
 
     /// Whether it was written on this host.
     pub fn is_local(&self) -> bool {
-        self.host == BOOT.host
+        self.host == boot().host
     }
 
     /// Whether the label that was put on is one that goes with `label`.
@@ -184,22 +197,22 @@ impl Remembered {
     }
 
     /// What the attributes mean for `holder`, when the file's label is `current`.
-    pub fn meaning(&self, holder: Holder, current: Option<&Label>, node: &Node) -> Meaning {
+    pub fn meaning(&self, holder: Holder, current: Option<&Label>, node: &Node) -> io::Result<Meaning> {
         // Our attribute without libvirt's count is a leftover: the image was given back.
         if self.count == 0 {
-            return Meaning::Free(None);
+            return Ok(Meaning::Free(None));
         }
         let unchanged = match &self.own {
             Some(own) => own.label == ACL_LABEL || current.is_some_and(|c| own.label == c.to_string()),
             None => true,
         };
         let alive = match &self.own {
-            Some(own) if !own.is_local() => node.on_shared_filesystem(),
-            Some(own) => own.boot == BOOT.id,
+            Some(own) if !own.is_local() => node.on_shared_filesystem()?,
+            Some(own) => own.boot == boot().id,
             // Libvirt's own rounding wobbles by a second.
-            None => (self.timestamp - BOOT.time).abs() <= 1,
+            None => (self.timestamp - boot().time).abs() <= 1,
         };
-        match (alive, unchanged) {
+        Ok(match (alive, unchanged) {
             // The only holder's label was to come last, or is off already.
             (true, false)
                 if self.count == 1
@@ -218,7 +231,7 @@ impl Remembered {
                 original => Meaning::Free(Some(original.clone())),
             },
             (false, false) => Meaning::Free(None),
-        }
+        })
     }
 
     /// Whether attributes of ours are left on an image that nobody holds.
@@ -247,7 +260,7 @@ pub fn remember(
     if let Some(original) = original {
         xattr::set(on, &names.original, original.to_string().as_bytes())?;
     }
-    xattr::set(on, &names.timestamp, BOOT.time.to_string().as_bytes())?;
+    xattr::set(on, &names.timestamp, boot().time.to_string().as_bytes())?;
     set_count(node, model, 1)
 }
 

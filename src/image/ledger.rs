@@ -5,7 +5,7 @@
 //! cut off belongs to a step that had not begun. See `docs/remembering.md`.
 
 use super::acl::Acl;
-use super::durable::BOOT;
+use super::durable::boot;
 use super::table::{Hold, Holds, Key, Origin};
 use super::{Label, static_model};
 use crate::error::{Error, Result};
@@ -186,7 +186,7 @@ impl Ledgers {
 
 /// How the names of this host's files begin.
 fn host() -> String {
-    format!("{:08x}-", fnv(BOOT.host.as_bytes()) as u32)
+    format!("{:08x}-", fnv(boot().host.as_bytes()) as u32)
 }
 
 fn set_aside(path: &Path) -> Result<()> {
@@ -218,7 +218,7 @@ fn encode(lines: &[Line<'_>]) -> Vec<u8> {
         bytes.extend_from_slice(field);
         bytes.push(0);
     };
-    field(BOOT.id.as_bytes());
+    field(boot().id.as_bytes());
     for line in lines {
         let (Line::Hold(hold) | Line::Drop(hold)) = line;
         field(if matches!(line, Line::Hold(_)) { b"+" } else { b"-" });
@@ -247,7 +247,7 @@ fn decode(bytes: &[u8]) -> (Page, usize) {
     let mut at = 0;
     while let Some((payload, next)) = frame(bytes, at) {
         let mut fields = payload.split(|byte| *byte == 0);
-        let earlier = fields.next() != Some(BOOT.id.as_bytes());
+        let earlier = fields.next() != Some(boot().id.as_bytes());
         let fields: Vec<&[u8]> = fields.collect();
         for line in fields.chunks_exact(8) {
             page.lines += 1;

@@ -10,7 +10,7 @@ use super::{Label, Settings};
 use crate::error::{Error, Result};
 use crate::log::{info, warning};
 use crate::reservation::{Class, Holder, Key};
-use crate::sys::node::Node;
+use crate::sys::node::{Identity, Node};
 use std::cell::Cell;
 use std::io;
 use std::path::Path;
@@ -24,12 +24,18 @@ pub fn restore_all(holder: Holder, settings: &Settings<'_>, migrated: bool) -> R
 pub fn restore(holder: Holder, path: &Path, settings: &Settings<'_>) -> Result<()> {
     Table::get().with_guest(holder, settings, |guest| {
         let named: Vec<Hold> = guest.holds.all().filter(|hold| *hold.path == *path).cloned().collect();
-        let identity = Node::find(path).ok().map(|node| node.identity());
-        let is_it = |hold: &Hold| {
-            let known = || hold.identity.or_else(|| Node::find(&hold.path).ok().map(|n| n.identity()));
-            identity.is_some() && known() == identity
-        };
-        let same: Vec<Hold> = guest.holds.all().filter(|hold| is_it(hold)).cloned().collect();
+        let mut same = Vec::new();
+        if let Some(identity) = identity_of(path)? {
+            for hold in guest.holds.all() {
+                let known = match hold.identity {
+                    None => identity_of(&hold.path)?,
+                    known => known,
+                };
+                if known == Some(identity) {
+                    same.push(hold.clone());
+                }
+            }
+        }
         // The same image by another name: any of its names will do, but only one of each model.
         let mut picked = named;
         for hold in &same {
@@ -60,6 +66,19 @@ pub fn restore(holder: Holder, path: &Path, settings: &Settings<'_>) -> Result<(
             first.and(write_off(holder, guest, settings, &gone.iter().collect::<Vec<_>>()))
         }
     })
+}
+
+/// What a path names now; `None` when it names nothing.
+fn identity_of(path: &Path) -> Result<Option<Identity>> {
+    match Node::find(path) {
+        Ok(node) => Ok(Some(node.identity())),
+        Err(error) if is_gone(&error) => Ok(None),
+        Err(error) => Err(Error::at(path, "cannot find the image to give it back", &error)),
+    }
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR))
 }
 
 /// As [`restore_all`], for a domain that is locked.
@@ -105,7 +124,7 @@ pub fn let_go(holder: Holder, hold: &Hold, settings: &Settings<'_>, migrated: bo
     let path = &hold.path;
     let node = match Node::find(path) {
         Ok(node) => node,
-        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR)) => {
+        Err(error) if is_gone(&error) => {
             info!("{}: is gone, nothing to give back", path.display());
             return lost(holder, hold, settings);
         }
@@ -158,7 +177,13 @@ pub fn unhold(image: &Image<'_>, put: Option<&Label>, hold: &Hold, migrated: boo
             one_less(image, &standing, hold)
         }
         _ => {
-            if !(migrated && image.node.on_shared_filesystem()) {
+            let elsewhere = || {
+                image
+                    .node
+                    .on_shared_filesystem()
+                    .map_err(|e| image.failed("cannot tell whether other hosts use it", &e))
+            };
+            if !(migrated && elsewhere()?) {
                 give_back(image, &standing, hold, put)?;
             } else if standing.held == Held::Counted {
                 forget(image)?;

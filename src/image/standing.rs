@@ -80,6 +80,8 @@ impl Image<'_> {
             Some(read) => Some(read.map_err(|e| self.failed("cannot read what is remembered", &e))?),
         };
         let meaning = memory.as_ref().map(|memory| memory.meaning(self.holder, current.as_ref(), self.node));
+        let meaning =
+            meaning.transpose().map_err(|e| self.failed("cannot tell whether other hosts use it", &e))?;
         let free = match (meaning, memory) {
             (Some(Meaning::Held), Some(memory)) => return self.counted(current, memory),
             (Some(Meaning::Free(original)), memory) => (original, memory),

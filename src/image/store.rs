@@ -1,9 +1,10 @@
 //! Where the processes of a host agree on who holds what.
 
 use super::Label;
+use super::durable::learn_boot;
 use super::ledger::Ledgers;
 use super::table::{Key, Origin};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::reservation::Registry;
 use once_cell::sync::OnceCell;
 use std::collections::HashMap;
@@ -21,6 +22,7 @@ pub struct Store {
 impl Store {
     /// Uses a state directory, which is made when it is missing.
     pub fn open(registry: Arc<Registry>, state_dir: &Path) -> Result<Self> {
+        learn_boot().map_err(|e| Error::os("cannot tell this boot from others", &e))?;
         Ok(Self { registry, ledgers: Ledgers::open(state_dir)?, earlier: OnceCell::new() })
     }
 

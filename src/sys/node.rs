@@ -67,6 +67,7 @@ pub struct Node {
     open: Option<File>,
     writable: bool,
     stat: libc::stat64,
+    identity: Identity,
     access: Access,
 }
 
@@ -86,21 +87,24 @@ impl Node {
         let mut writable = false;
         let mut reopened = None;
         if regular {
-            reopened = open(&proc, libc::O_RDWR | libc::O_NONBLOCK).ok();
+            reopened = allowed(open(&proc, libc::O_RDWR | libc::O_NONBLOCK))?;
             writable = reopened.is_some();
-            reopened = reopened.or_else(|| open(&proc, libc::O_RDONLY | libc::O_NONBLOCK).ok());
+            if !writable {
+                reopened = allowed(open(&proc, libc::O_RDONLY | libc::O_NONBLOCK))?;
+            }
         }
         let access = match &reopened {
             Some(file) => Access::Descriptor(file.as_raw_fd()),
             None => Access::Name(proc),
         };
-        Ok(Self { path, open: reopened, writable, stat, access })
+        let handle = handle_digest(path.as_raw_fd())?;
+        let identity = Identity { device: stat.st_dev, inode: stat.st_ino, handle };
+        Ok(Self { path, open: reopened, writable, stat, identity, access })
     }
 
     /// What tells this object from every other one.
     pub fn identity(&self) -> Identity {
-        let handle = handle_digest(self.path.as_raw_fd()).unwrap_or(0);
-        Identity { device: self.stat.st_dev, inode: self.stat.st_ino, handle }
+        self.identity
     }
 
     /// How its extended attributes are reached.
@@ -145,7 +149,7 @@ impl Node {
     }
 
     /// Whether other hosts may use the same file system.
-    pub fn on_shared_filesystem(&self) -> bool {
+    pub fn on_shared_filesystem(&self) -> io::Result<bool> {
         // NFS, GFS2, OCFS2, AFS, CIFS, SMB, SMB2, Ceph, FUSE (GlusterFS), GPFS, Lustre.
         const SHARED: [i64; 11] = [
             0x6969,
@@ -163,12 +167,10 @@ impl Node {
         let mut facts = MaybeUninit::<libc::statfs64>::uninit();
         // SAFETY: `facts` is large enough for what the kernel writes, and is read only after success.
         let kind = unsafe {
-            if libc::fstatfs64(self.path.as_raw_fd(), facts.as_mut_ptr()) != 0 {
-                return false;
-            }
+            check(libc::fstatfs64(self.path.as_raw_fd(), facts.as_mut_ptr()))?;
             facts.assume_init().f_type
         };
-        SHARED.contains(&kind)
+        Ok(SHARED.contains(&kind))
     }
 }
 
@@ -188,8 +190,19 @@ fn open(name: &CString, flags: i32) -> io::Result<File> {
     }
 }
 
-/// FNV-1a over type and bytes of the kernel's file handle.
-fn handle_digest(fd: RawFd) -> Option<u64> {
+/// A file that may not be opened is none; everything else that goes wrong is an error, or the file would
+/// go without its lock.
+fn allowed(opened: io::Result<File>) -> io::Result<Option<File>> {
+    const REFUSALS: [i32; 5] = [libc::EACCES, libc::EPERM, libc::EROFS, libc::ETXTBSY, libc::ENXIO];
+    match opened {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.raw_os_error().is_some_and(|errno| REFUSALS.contains(&errno)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// FNV-1a over type and bytes of the kernel's file handle; 0 where the file system, or a sandbox, has none.
+fn handle_digest(fd: RawFd) -> io::Result<u64> {
     const BYTES: usize = 128;
     #[repr(C)]
     struct Handle {
@@ -205,9 +218,13 @@ fn handle_digest(fd: RawFd) -> Option<u64> {
         libc::name_to_handle_at(fd, c"".as_ptr(), (&raw mut handle).cast(), &mut mount, libc::AT_EMPTY_PATH)
     };
     if result != 0 {
-        return None;
+        let error = io::Error::last_os_error();
+        return match error.raw_os_error() {
+            Some(libc::EOPNOTSUPP | libc::ENOSYS | libc::EPERM | libc::EOVERFLOW | libc::EINVAL) => Ok(0),
+            _ => Err(error),
+        };
     }
     let used = &handle.bytes[..(handle.head.handle_bytes as usize).min(BYTES)];
     let kind = handle.head.handle_type.to_ne_bytes();
-    Some(fnv(kind.iter().chain(used)))
+    Ok(fnv(kind.iter().chain(used)))
 }
