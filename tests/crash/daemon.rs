@@ -1,0 +1,269 @@
+//! The daemon: one job per process.
+
+use crate::host;
+use std::collections::HashSet;
+use std::path::Path;
+use svirt::domain::{Definition, Domain, Flags, Kind, Resource, Uuid};
+use svirt::driver::selinux::Selinux;
+use svirt::error::Result;
+use svirt::image::{self, Label, Settings, Step, Store};
+use svirt::manager::Manager;
+use svirt::options::Options;
+use svirt::reservation::{Holder, Registry};
+
+/// All that this host can do.
+pub fn stacks() -> Vec<&'static str> {
+    let mut all = vec!["dac", "dac-ledger", "uids", "uids-ledger", "contexts", "contexts-ledger"];
+    if Selinux::is_enabled() {
+        all.extend(["selinux", "selinux-ledger", "selinux-uids"]);
+        all.retain(|stack| !stack.starts_with("contexts"));
+    }
+    all
+}
+
+const A: Uuid = Uuid([0xa; 16]);
+const B: Uuid = Uuid([0xb; 16]);
+
+/// The disks of a guest: name and flags.
+fn disks(guest: Uuid) -> Vec<(&'static str, u32)> {
+    let mut own = if guest == A { vec![("private-a", 0), ("plain-a", 0)] } else { vec![("private-b", 0)] };
+    own.extend([("shared", 2), ("iso", 1)]);
+    own
+}
+
+/// What the six methods are called on: a manager, or where the kernel has no such label, the images alone.
+enum Daemon {
+    Manager(Box<Manager>),
+    Images { store: Store, durable: bool },
+}
+
+impl Daemon {
+    fn open(stack: &str, directory: &Path) -> Result<Self> {
+        let durable = !stack.ends_with("-ledger");
+        let (run, state) = (directory.join("run"), directory.join("state"));
+        if stack.starts_with("contexts") {
+            let store = Store::open(Registry::open(&run)?, &state)?;
+            return Ok(Self::Images { store, durable });
+        }
+        let mut options = Options::default();
+        options.set("owner", "crash")?;
+        options.set("runtime_dir", run.to_str().unwrap())?;
+        options.set("state_dir", state.to_str().unwrap())?;
+        options.set("remember", if durable { "xattr" } else { "ledger" })?;
+        if stack.contains("uids") {
+            options.set("dac.uid_range", "100000-100999")?;
+        } else {
+            // A user that is found at once: whoever is unknown is looked for in many places.
+            options.set("dac.user", "+65534")?;
+            options.set("dac.group", "+4001")?;
+        }
+        let drivers = match stack {
+            "selinux" | "selinux-ledger" => "selinux",
+            "selinux-uids" => "selinux,dac",
+            _ => "dac",
+        };
+        Ok(Self::Manager(Box::new(Manager::open(Some(drivers), &options)?)))
+    }
+
+    fn images<R>(&self, guest: Uuid, work: impl FnOnce(Holder, &Settings<'_>) -> Result<R>) -> Result<R> {
+        let Self::Images { store, durable } = self else { unreachable!() };
+        let settings = Settings { durable: *durable, store, tolerates: &|_, _| false };
+        work(Holder { owner: 1, uuid: guest }, &settings)
+    }
+}
+
+/// A guest as a daemon has it.
+struct Guest<'a> {
+    daemon: &'a Daemon,
+    directory: &'a Path,
+    uuid: Uuid,
+    domain: Domain,
+}
+
+impl<'a> Guest<'a> {
+    fn new(daemon: &'a Daemon, directory: &'a Path, uuid: Uuid) -> Self {
+        let mut definition = Definition::new("guest", uuid, "kvm").unwrap();
+        for (name, flags) in disks(uuid) {
+            definition.resources.push(resource(directory, name, flags));
+        }
+        Self { daemon, directory, uuid, domain: Domain::new(definition) }
+    }
+
+    fn step(&self, name: &str, flags: u32) -> Step {
+        let label = match flags {
+            0 => format!("system_u:object_r:svirt_image_t:s0:c1,c{}", self.uuid.0[0]),
+            1 => "system_u:object_r:virt_content_t:s0".to_owned(),
+            _ => "system_u:object_r:svirt_image_t:s0".to_owned(),
+        };
+        let label = Label::Context(label.into());
+        Step { path: self.directory.join(name), model: "selinux", label, optional: false }
+    }
+
+    fn generate(&self) -> Result<()> {
+        match self.daemon {
+            Daemon::Manager(manager) => manager.gen_security_label(&self.domain),
+            Daemon::Images { .. } => Ok(()),
+        }
+    }
+
+    fn set(&self) -> Result<()> {
+        match self.daemon {
+            Daemon::Manager(manager) => manager.set_security_all_label(&self.domain),
+            daemon => daemon.images(self.uuid, |holder, settings| {
+                let steps = disks(self.uuid).into_iter().map(|(name, flags)| self.step(name, flags));
+                image::set(holder, steps.collect(), settings, || Ok(()))
+            }),
+        }
+    }
+
+    fn plug(&self, name: &str) -> Result<()> {
+        match self.daemon {
+            Daemon::Manager(manager) => {
+                manager.set_security_resource_label(&self.domain, resource(self.directory, name, 0))
+            }
+            daemon => daemon.images(self.uuid, |holder, settings| {
+                image::set(holder, vec![self.step(name, 0)], settings, || Ok(()))
+            }),
+        }
+    }
+
+    fn unplug(&self, name: &str) -> Result<()> {
+        match self.daemon {
+            Daemon::Manager(manager) => {
+                manager.restore_security_resource_label(&self.domain, &resource(self.directory, name, 0))
+            }
+            daemon => daemon.images(self.uuid, |holder, settings| {
+                image::restore(holder, &self.directory.join(name), settings)
+            }),
+        }
+    }
+
+    fn restore(&self) -> Result<()> {
+        match self.daemon {
+            Daemon::Manager(manager) => manager.restore_security_all_label(&self.domain, false),
+            daemon => {
+                daemon.images(self.uuid, |holder, settings| image::restore_all(holder, settings, false))
+            }
+        }
+    }
+
+    fn release(&self) -> Result<()> {
+        match self.daemon {
+            Daemon::Manager(manager) => manager.release_security_label(&self.domain),
+            Daemon::Images { .. } => Ok(()),
+        }
+    }
+}
+
+fn resource(directory: &Path, name: &str, flags: u32) -> Resource {
+    Resource::new(Kind::Disk, &directory.join(name), Flags::from_bits(flags).unwrap()).unwrap()
+}
+
+fn reconcile(daemon: &Daemon, live: &[Uuid]) -> Result<()> {
+    match daemon {
+        Daemon::Manager(manager) => {
+            manager.reconcile(&live.iter().copied().collect::<HashSet<_>>()).map(drop)
+        }
+        daemon => daemon.images(A, |holder, settings| {
+            let dead = image::domains(holder.owner, settings)?;
+            let dead = dead.into_iter().filter(|holder| !live.contains(&holder.uuid));
+            dead.into_iter().try_for_each(|holder| image::bury(holder, settings))
+        }),
+    }
+}
+
+/// Something that may fail once: a clear error, and the second time it works.
+fn again<R>(what: &str, work: impl Fn() -> Result<R>, failed: impl FnOnce()) -> R {
+    work().unwrap_or_else(|error| {
+        assert!(error.errno() > 0 && !error.to_string().is_empty());
+        failed();
+        match work() {
+            Ok(value) => value,
+            Err(second) => panic!("{what} failed again with: {second}\nafter: {error}"),
+        }
+    })
+}
+
+/// Between two of these the tracer counts.
+fn mark() {
+    // SAFETY: raise has no conditions.
+    unsafe { libc::raise(libc::SIGSTOP) };
+}
+
+pub fn run(stack: &str, directory: &Path, job: &str) {
+    match job {
+        // The other guest is started; its daemon ends and it lives on.
+        "first" => start_other(stack, directory),
+        "start" => {
+            let daemon = Daemon::open(stack, directory).unwrap();
+            let guest = Guest::new(&daemon, directory, A);
+            guest.generate().unwrap();
+            guest.set().unwrap();
+            guest.plug("hot-a").unwrap();
+        }
+        "life" => {
+            mark();
+            let daemon = again("open", || Daemon::open(stack, directory), || {});
+            let guest = Guest::new(&daemon, directory, A);
+            again("gen", || guest.generate(), || {});
+            again("set", || guest.set(), || rolled_back(directory, &["private-a", "plain-a"]));
+            again("plug", || guest.plug("hot-a"), || rolled_back(directory, &["hot-a"]));
+            again("unplug", || guest.unplug("hot-a"), || {});
+            again("restore", || guest.restore(), || {});
+            again("release", || guest.release(), || {});
+            mark();
+            rolled_back(directory, &["private-a", "plain-a", "hot-a"]);
+        }
+        "reconcile" => {
+            mark();
+            let daemon = again("open", || Daemon::open(stack, directory), || {});
+            again("reconcile", || reconcile(&daemon, &[B]), || {});
+            mark();
+        }
+        "recover" => recover(stack, directory),
+        _ => panic!("unknown job {job}"),
+    }
+}
+
+fn rolled_back(directory: &Path, names: &[&str]) {
+    for name in names {
+        assert!(
+            host::is_pristine(directory, name),
+            "not rolled back: {}",
+            host::facts(directory, name, true)
+        );
+    }
+}
+
+fn start_other(stack: &str, directory: &Path) {
+    let daemon = Daemon::open(stack, directory).unwrap();
+    let guest = Guest::new(&daemon, directory, B);
+    guest.generate().unwrap();
+    guest.set().unwrap();
+    host::save(directory, "other", false);
+}
+
+fn recover(stack: &str, directory: &Path) {
+    let daemon = Daemon::open(stack, directory).unwrap();
+    reconcile(&daemon, &[B]).unwrap();
+    host::compare(directory, "other", false);
+    let owners = |uuid| {
+        let registry = Registry::open(&directory.join("run")).unwrap();
+        let every = [1, owner_digest()].map(|owner| registry.domains(owner).unwrap()).concat();
+        every.iter().any(|holder| holder.uuid == uuid)
+    };
+    assert!(!owners(A), "the dead guest still has something reserved");
+    // The other guest stops: nobody is left, and everything is as at the very beginning.
+    let guest = Guest::new(&daemon, directory, B);
+    guest.restore().unwrap();
+    guest.release().unwrap();
+    host::compare(directory, "pristine", true);
+    assert!(!owners(B), "nobody is left but somebody has something reserved");
+    drop(daemon);
+    start_other(stack, directory);
+}
+
+/// As the manager makes it from the option `owner`.
+fn owner_digest() -> u32 {
+    b"crash".iter().fold(0x811c_9dc5_u32, |d, b| (d ^ u32::from(*b)).wrapping_mul(0x0100_0193))
+}
