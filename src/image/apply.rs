@@ -303,7 +303,7 @@ impl Image<'_> {
     /// Guests went down with the host: what they had in the access control list is nobody's any more.
     fn clear_grants(&self, standing: &Standing) -> Result<()> {
         if let Held::Free(Some(_)) = standing.held
-            && let Some(before) = self.remembered_acl()
+            && let Some(before) = self.remembered_acl(standing)?
         {
             before.write(self.node).map_err(|e| self.no_acl(&e))?;
         }
@@ -311,8 +311,13 @@ impl Image<'_> {
     }
 
     /// The access control list that the image remembers.
-    pub fn remembered_acl(&self) -> Option<Acl> {
-        (self.model() == "dac").then(|| durable::remembered_acl(self.node))?.and_then(|b| Acl::decode(&b))
+    pub fn remembered_acl(&self, standing: &Standing) -> Result<Option<Acl>> {
+        if !standing.memory.as_ref().is_some_and(|memory| memory.has_acl) {
+            return Ok(None);
+        }
+        let bytes = durable::remembered_acl(self.node)
+            .map_err(|e| self.failed("cannot read what is remembered", &e))?;
+        Ok(Acl::decode(&bytes))
     }
 
     fn put_first(&self, standing: &Standing, hold: &Hold) -> Result<bool> {
@@ -333,7 +338,7 @@ impl Image<'_> {
             return Err(self.failed(what, &error));
         }
         info!("{}: keeps its {model} label {has}: {error}", self.path.display());
-        release::unhold(self, standing.current.as_ref(), hold, false)?;
+        release::unhold(self, hold, false)?;
         Ok(false)
     }
 

@@ -159,6 +159,8 @@ pub struct Remembered {
     /// How many domains hold it.
     pub count: u32,
     timestamp: i64,
+    /// An access control list is remembered too.
+    pub has_acl: bool,
     /// What we wrote ourselves.
     pub own: Option<Own>,
 }
@@ -178,8 +180,9 @@ impl Remembered {
         let on = node.xattrs();
         let names = xattr::list(on)?;
         let known = Names::of(model);
+        let has = |name: &CStr| names.split_inclusive(|b| *b == 0).any(|n| n == name.to_bytes_with_nul());
         let text = |name: &CStr| -> io::Result<Option<String>> {
-            if !names.split_inclusive(|b| *b == 0).any(|n| n == name.to_bytes_with_nul()) {
+            if !has(name) {
                 return Ok(None);
             }
             match xattr::get(on, name) {
@@ -189,6 +192,7 @@ impl Remembered {
             }
         };
         Ok(Self {
+            has_acl: model == "dac" && has(ACL),
             original: text(&known.original)?.and_then(|t| t.parse().ok()),
             count: text(&known.count)?.and_then(|t| t.parse().ok()).unwrap_or(0),
             timestamp: text(&known.timestamp)?.and_then(|t| t.parse().ok()).unwrap_or(0),
@@ -286,6 +290,6 @@ pub fn forget(node: &Node, model: &str, with_acl: bool) -> io::Result<()> {
 }
 
 /// The remembered access control list.
-pub fn remembered_acl(node: &Node) -> Option<Vec<u8>> {
-    xattr::get(node.xattrs(), ACL).ok()
+pub fn remembered_acl(node: &Node) -> io::Result<Vec<u8>> {
+    xattr::get(node.xattrs(), ACL)
 }

@@ -2,7 +2,7 @@
 
 use super::acl::Acl;
 use super::durable;
-use super::file::{current, take_off};
+use super::file::take_off;
 use super::ledger::Line;
 use super::standing::{Held, Image, Standing};
 use super::table::{Guest, Hold, Table};
@@ -139,7 +139,7 @@ pub fn let_go(holder: Holder, hold: &Hold, settings: &Settings<'_>, migrated: bo
     let image = Image { node: &node, path, key, holder, settings, locked: &locked };
     Table::get().with_image(identity, |models| {
         image.lock()?;
-        unhold(&image, None, hold, migrated)?;
+        unhold(&image, hold, migrated)?;
         models.drop_holder(hold.model, holder);
         Ok(())
     })
@@ -154,18 +154,18 @@ fn lost(holder: Holder, hold: &Hold, settings: &Settings<'_>) -> Result<()> {
     leave(Class::Counted).and_then(|()| leave(Class::Listed))
 }
 
-/// Ends the hold on an image that is locked. `put`: the label that is known to be on it.
-pub fn unhold(image: &Image<'_>, put: Option<&Label>, hold: &Hold, migrated: bool) -> Result<()> {
+/// Ends the hold on an image that is locked.
+pub fn unhold(image: &Image<'_>, hold: &Hold, migrated: bool) -> Result<()> {
     let standing = image.standing(&hold.label)?;
     let earlier = hold.earlier && hold.origin.is_some();
     match &standing.held {
-        Held::Free(_) if earlier => give_back(image, &standing, hold, put),
+        Held::Free(_) if earlier => give_back(image, &standing, hold),
         Held::Free(original) => {
             let leftover = standing.memory.as_ref().is_some_and(durable::Remembered::is_leftover);
             if original.is_some() {
-                give_back(image, &standing, hold, put)?;
+                give_back(image, &standing, hold)?;
             } else if leftover && owns_leftover(image, &standing)? {
-                forget(image)?;
+                forget(image, &standing)?;
             }
             image.settings.store.registry.leave(image.shared_key(Class::Counted), image.holder)
         }
@@ -184,9 +184,9 @@ pub fn unhold(image: &Image<'_>, put: Option<&Label>, hold: &Hold, migrated: boo
                     .map_err(|e| image.failed("cannot tell whether other hosts use it", &e))
             };
             if !(migrated && elsewhere()?) {
-                give_back(image, &standing, hold, put)?;
+                give_back(image, &standing, hold)?;
             } else if standing.held == Held::Counted {
-                forget(image)?;
+                forget(image, &standing)?;
             }
             let class = if standing.held == Held::Listed { Class::Listed } else { Class::Counted };
             image.settings.store.registry.leave(image.shared_key(class), image.holder)
@@ -217,7 +217,7 @@ fn one_less(image: &Image<'_>, standing: &Standing, hold: &Hold) -> Result<()> {
 }
 
 /// Gives the original back and forgets.
-fn give_back(image: &Image<'_>, standing: &Standing, hold: &Hold, put: Option<&Label>) -> Result<()> {
+fn give_back(image: &Image<'_>, standing: &Standing, hold: &Hold) -> Result<()> {
     let model = image.model();
     if let Label::Grant { .. } = hold.label {
         let left = take_grant(image, standing, hold)?;
@@ -231,8 +231,8 @@ fn give_back(image: &Image<'_>, standing: &Standing, hold: &Hold, put: Option<&L
             (_, Some(origin)) => origin.original.as_ref(),
             _ => return Ok(()),
         };
-        let now = current(image.node, &hold.label).map_err(|e| image.failed("cannot read its label", &e))?;
-        if now.as_ref() == Some(&hold.label) && put.is_none() {
+        let now = &standing.current;
+        if now.as_ref() == Some(&hold.label) {
             if now.as_ref() != original {
                 take_off(image.node, original).map_err(|e| {
                     let original = original.map_or_else(|| "none".to_owned(), Label::to_string);
@@ -243,22 +243,20 @@ fn give_back(image: &Image<'_>, standing: &Standing, hold: &Hold, put: Option<&L
                     )
                 })?;
             }
-        } else if now.as_ref() != original && put.is_none() {
-            let has = now.map_or_else(|| "none".to_owned(), |label| label.to_string());
+        } else if now.as_ref() != original {
+            let has = now.as_ref().map_or_else(|| "none".to_owned(), Label::to_string);
             warning!(
                 "{}: its {model} label was changed to {has} while in use; it is left",
                 image.path.display()
             );
         }
     }
-    forget(image)
+    forget(image, standing)
 }
 
-fn forget(image: &Image<'_>) -> Result<()> {
-    if !image.settings.durable {
-        return Ok(());
-    }
-    durable::forget(image.node, image.model(), image.model() == "dac")
+fn forget(image: &Image<'_>, standing: &Standing) -> Result<()> {
+    let Some(memory) = &standing.memory else { return Ok(()) };
+    durable::forget(image.node, image.model(), memory.has_acl)
         .map_err(|e| image.failed("cannot update what is remembered", &e))
 }
 
@@ -269,8 +267,10 @@ fn take_grant(image: &Image<'_>, standing: &Standing, hold: &Hold) -> Result<boo
         |e: &io::Error| image.failed("cannot take the guest's entry out of its access control list", e);
     let Label::Grant { uid, write } = hold.label else { return Ok(false) };
     let counted = standing.memory.as_ref().is_some_and(|memory| memory.count > 0);
-    let remembered = || counted.then(|| image.remembered_acl()).flatten();
-    let before = hold.origin.as_ref().and_then(|origin| origin.acl.clone()).or_else(remembered);
+    let before = match hold.origin.as_ref().and_then(|origin| origin.acl.clone()) {
+        None if counted => image.remembered_acl(standing)?,
+        listed => listed,
+    };
     let now = Acl::read(image.node).map_err(|e| failed(&e))?;
     let without = now.without_user(uid);
     let untouched = before.filter(|before| before.with_user(uid, write).without_user(uid) == without);
