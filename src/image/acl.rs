@@ -35,7 +35,9 @@ impl Acl {
     pub fn read(node: &Node) -> io::Result<Self> {
         match xattr::get(node.xattrs(), ATTRIBUTE) {
             Ok(bytes) => Self::decode(&bytes).ok_or_else(|| io::Error::from_raw_os_error(libc::EIO)),
-            Err(error) if error.raw_os_error() == Some(libc::ENODATA) => Ok(Self::from_mode(node.mode())),
+            Err(error) if error.raw_os_error() == Some(libc::ENODATA) => {
+                node.current_mode().map(Self::from_mode)
+            }
             Err(error) => Err(error),
         }
     }

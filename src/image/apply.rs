@@ -246,6 +246,11 @@ impl Image<'_> {
     fn join(&self, standing: &Standing, hold: &mut Hold) -> Result<bool> {
         match (&standing.held, &standing.memory) {
             (Held::Counted, Some(memory)) if !standing.mine => {
+                if matches!(hold.label, Label::Grant { .. }) && !memory.has_acl {
+                    let acl = Acl::read(self.node).map_err(|e| self.no_acl(&e))?;
+                    durable::remember_acl(self.node, &acl.encode())
+                        .map_err(|e| self.failed("cannot remember its access control list", &e))?;
+                }
                 let own = self.share(memory, &hold.label)?;
                 self.settings.store.registry.join(self.shared_key(Class::Counted), self.holder)?;
                 self.count(memory.count.saturating_add(1))?;

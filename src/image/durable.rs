@@ -259,7 +259,7 @@ pub fn remember(
     let (on, names) = (node.xattrs(), Names::of(model));
     Own::new(Some(holder), 0, 1, label).write(node, model)?;
     if let Some(acl) = acl {
-        xattr::set(on, ACL, acl)?;
+        remember_acl(node, acl)?;
     }
     if let Some(original) = original {
         xattr::set(on, &names.original, original.to_string().as_bytes())?;
@@ -276,17 +276,28 @@ pub fn set_count(node: &Node, model: &str, count: u32) -> io::Result<()> {
 /// Removes everything about a model, our own attribute last; what is not there is not missed.
 pub fn forget(node: &Node, model: &str, with_acl: bool) -> io::Result<()> {
     let names = Names::of(model);
-    let acl = with_acl.then_some(ACL);
-    let all = [&*names.count, &*names.timestamp, &*names.original];
-    for name in all.into_iter().chain(acl).chain([&*names.own]) {
-        match xattr::remove(node.xattrs(), name) {
-            Err(e) if !matches!(e.raw_os_error(), Some(libc::ENODATA | libc::EOPNOTSUPP | libc::EPERM)) => {
-                return Err(e);
-            }
-            _ => {}
-        }
+    [&names.count, &names.timestamp, &names.original].into_iter().try_for_each(|name| remove(node, name))?;
+    forget_own(node, model, with_acl)
+}
+
+/// Removes what is ours alone.
+pub fn forget_own(node: &Node, model: &str, with_acl: bool) -> io::Result<()> {
+    if with_acl {
+        remove(node, ACL)?;
     }
-    Ok(())
+    remove(node, &Names::of(model).own)
+}
+
+fn remove(node: &Node, name: &CStr) -> io::Result<()> {
+    match xattr::remove(node.xattrs(), name) {
+        Err(e) if !matches!(e.raw_os_error(), Some(libc::ENODATA | libc::EOPNOTSUPP | libc::EPERM)) => Err(e),
+        _ => Ok(()),
+    }
+}
+
+/// Remembers an access control list.
+pub fn remember_acl(node: &Node, acl: &[u8]) -> io::Result<()> {
+    xattr::set(node.xattrs(), ACL, acl)
 }
 
 /// The remembered access control list.

@@ -213,7 +213,10 @@ fn one_less(image: &Image<'_>, standing: &Standing, hold: &Hold) -> Result<()> {
     let own = image.share(memory, &hold.label)?;
     registry.leave(image.shared_key(Class::Counted), image.holder)?;
     image.count(standing.others)?;
-    if own.is_local() { image.note(&own.counting(own.foreign, own.ours.saturating_sub(1))) } else { Ok(()) }
+    if own.is_local() {
+        image.note_or_forget(&own.counting(own.foreign, own.ours.saturating_sub(1)), memory)?;
+    }
+    Ok(())
 }
 
 /// Gives the original back and forgets.

@@ -128,7 +128,7 @@ impl Image<'_> {
             memory.count = foreign + ours;
             self.count(memory.count)?;
             if own.is_local() {
-                self.note(&settled)?;
+                self.note_or_forget(&settled, memory)?;
             }
         }
         Ok(settled)
@@ -143,6 +143,15 @@ impl Image<'_> {
     /// Writes our own attribute.
     pub fn note(&self, own: &Own) -> Result<()> {
         own.write(self.node, self.model()).map_err(|e| self.failed("cannot note its holders", &e))
+    }
+
+    /// As [`Image::note`]; where none of ours is left among libvirt's holders, nothing of ours stays either.
+    pub fn note_or_forget(&self, own: &Own, memory: &Remembered) -> Result<()> {
+        if own.ours > 0 {
+            return self.note(own);
+        }
+        durable::forget_own(self.node, self.model(), memory.has_acl)
+            .map_err(|e| self.failed("cannot note its holders", &e))
     }
 
     /// From now on the reservations list those of ours who hold the image.

@@ -76,11 +76,7 @@ impl Node {
     pub fn find(path: &Path) -> io::Result<Self> {
         let name = CString::new(path.as_os_str().as_bytes())?;
         let path = open(&name, libc::O_PATH)?;
-        let mut stat = MaybeUninit::<libc::stat64>::uninit();
-        // SAFETY: `stat` is large enough for what the kernel writes.
-        check(unsafe { libc::fstat64(path.as_raw_fd(), stat.as_mut_ptr()) })?;
-        // SAFETY: fstat succeeded, so the structure is filled.
-        let stat = unsafe { stat.assume_init() };
+        let stat = stat(path.as_raw_fd())?;
         let proc = proc_name(path.as_raw_fd())?;
         // Devices, FIFOs and sockets must not be opened: that can block or wake the other side.
         let regular = stat.st_mode & libc::S_IFMT == libc::S_IFREG;
@@ -114,15 +110,15 @@ impl Node {
 
     /// Owner and group now.
     pub fn current_owner(&self) -> io::Result<(u32, u32)> {
-        let mut stat = MaybeUninit::<libc::stat64>::uninit();
-        // SAFETY: `stat` is large enough for what the kernel writes.
-        check(unsafe { libc::fstat64(self.path.as_raw_fd(), stat.as_mut_ptr()) })?;
-        // SAFETY: fstat succeeded, so the structure is filled.
-        let stat = unsafe { stat.assume_init() };
-        Ok((stat.st_uid, stat.st_gid))
+        stat(self.path.as_raw_fd()).map(|stat| (stat.st_uid, stat.st_gid))
     }
 
-    /// The mode, type bits included.
+    /// The mode now; while others change access control lists, the one that was found first is no answer.
+    pub fn current_mode(&self) -> io::Result<u32> {
+        stat(self.path.as_raw_fd()).map(|stat| stat.st_mode)
+    }
+
+    /// The mode when it was found, type bits included.
     pub fn mode(&self) -> u32 {
         self.stat.st_mode
     }
@@ -172,6 +168,14 @@ impl Node {
         };
         Ok(SHARED.contains(&kind))
     }
+}
+
+fn stat(fd: RawFd) -> io::Result<libc::stat64> {
+    let mut stat = MaybeUninit::<libc::stat64>::uninit();
+    // SAFETY: `stat` is large enough for what the kernel writes.
+    check(unsafe { libc::fstat64(fd, stat.as_mut_ptr()) })?;
+    // SAFETY: fstat succeeded, so the structure is filled.
+    Ok(unsafe { stat.assume_init() })
 }
 
 fn proc_name(fd: RawFd) -> io::Result<CString> {
