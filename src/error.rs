@@ -1,5 +1,6 @@
 //! The one error type: what went wrong, on which path, as which errno, and what to do about it.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Error {
     errno: i32,
-    message: String,
+    message: Cow<'static, str>,
     path: Option<PathBuf>,
 }
 
@@ -23,17 +24,17 @@ impl fmt::Display for Error {
 
 impl Error {
     /// An error with a positive errno of the C contract.
-    pub fn new(errno: i32, message: impl Into<String>) -> Self {
+    pub fn new(errno: i32, message: impl Into<Cow<'static, str>>) -> Self {
         Self { errno, message: message.into(), path: None }
     }
 
     /// Malformed input: `EINVAL`.
-    pub fn invalid(message: impl Into<String>) -> Self {
+    pub fn invalid(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(libc::EINVAL, message)
     }
 
     /// Something this driver, build or file system cannot do: `ENOTSUP`.
-    pub fn unsupported(message: impl Into<String>) -> Self {
+    pub fn unsupported(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(libc::ENOTSUP, message)
     }
 
@@ -57,7 +58,7 @@ impl Error {
     /// The same error with `context` in front of its message.
     #[must_use]
     pub fn context(mut self, context: impl fmt::Display) -> Self {
-        self.message = format!("{context}: {}", self.message);
+        self.message = format!("{context}: {}", self.message).into();
         self
     }
 

@@ -53,7 +53,7 @@ impl Manager {
 
     /// `EDEADLK` in a forked child.
     pub fn check_process(&self) -> Result<()> {
-        same_process(self.generation, "manager")
+        same_process(self.generation)
     }
 
     fn holder(&self, uuid: Uuid) -> Holder {

@@ -19,7 +19,7 @@ pub struct svirt_options {
 impl svirt_options {
     /// The options; `EDEADLK` in a forked child.
     pub(super) fn lock(&self) -> Result<MutexGuard<'_, Options>> {
-        same_process(self.generation, "set of options")?;
+        same_process(self.generation)?;
         Ok(self.options.lock())
     }
 }

@@ -30,7 +30,7 @@ impl Domain {
 
     /// `EDEADLK` in a forked child.
     pub fn check_process(&self) -> Result<()> {
-        same_process(self.generation, "domain")
+        same_process(self.generation)
     }
 
     /// The child's plan.
@@ -39,15 +39,13 @@ impl Domain {
     }
 }
 
-/// `EDEADLK` when a handle is used in another process than the one that made it.
-pub fn same_process(generation: u64, what: &str) -> Result<()> {
+/// `EDEADLK` when a handle is used in another process than the one that made it. The answer allocates nothing.
+pub fn same_process(generation: u64) -> Result<()> {
     if generation == fork::generation() {
         return Ok(());
     }
     Err(Error::new(
         libc::EDEADLK,
-        format!(
-            "this {what} was made before fork: in the child only svirt_domain_set_security_process_label may be called"
-        ),
+        "this handle was made before fork: in the child only svirt_domain_set_security_process_label may be called",
     ))
 }
