@@ -88,6 +88,12 @@ pub trait Driver: Send + Sync {
         false
     }
 
+    /// Whether it keeps something for a domain that outlives the daemon and that nothing else tells of, such as
+    /// a loaded profile. Such a domain is noted among the reservations, so that reconcile finds it.
+    fn keeps_profiles(&self) -> bool {
+        false
+    }
+
     /// Everything that the domain has taken may be used again; with nothing taken it is success.
     fn release_security_label(&self, domain: Uuid) -> Result<()>;
 

@@ -10,6 +10,7 @@ use crate::domain::Uuid;
 use crate::error::{Error, Result};
 use crate::sys;
 use crate::sys::fork::PerProcess;
+use crate::sys::node::fnv;
 use log::{Log, Record};
 use parking_lot::Mutex;
 use pool::Pool;
@@ -33,6 +34,8 @@ pub enum Class {
     Counted = 3,
     /// An image about which nothing stands on the image itself.
     Listed = 4,
+    /// A domain for which a driver keeps something.
+    Domain = 5,
 }
 
 impl Key {
@@ -58,6 +61,13 @@ pub struct Holder {
     pub owner: u32,
     /// The domain.
     pub uuid: Uuid,
+}
+
+impl Holder {
+    /// The key under which the domain itself is on record.
+    pub fn key(&self) -> Key {
+        Key::new(Class::Domain, fnv(self.owner.to_le_bytes().iter().chain(&self.uuid.0)))
+    }
 }
 
 /// A finite set of keys out of which unused ones are drawn.

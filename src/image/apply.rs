@@ -38,8 +38,10 @@ pub fn set(
         let plans = plan(holder, &steps, settings)?;
         let lines: Vec<Line<'_>> = plans.iter().map(Line::Hold).collect();
         // On the disk before the first label is: after a power loss this is how the images are found.
-        settings.store.ledgers.append(holder, &lines, !lines.is_empty())?;
-        guest.lines = Some(guest.lines.unwrap_or(0) + lines.len());
+        if !lines.is_empty() {
+            settings.store.ledgers.append(holder, &lines, true)?;
+            guest.lines = Some(guest.lines.unwrap_or(0) + lines.len());
+        }
         let labelled = label(holder, &steps, &plans, guest, settings, &mut done);
         let result = labelled.and_then(|()| then());
         match &result {

@@ -2,11 +2,12 @@
 
 use super::{Manager, cannot_tell};
 use crate::child::Plan;
-use crate::domain::{Definition, Domain, Resource, Seclabel, SeclabelType};
+use crate::domain::{Definition, Domain, Resource, Seclabel, SeclabelType, Uuid};
 use crate::driver::{Driver, Labels, Moment};
 use crate::error::{Error, Result};
 use crate::image;
 use crate::log::warning;
+use crate::reservation::Class;
 
 impl Manager {
     /// Makes the domain's labels, one per driver: all or none.
@@ -57,6 +58,7 @@ impl Manager {
         definition: &mut Definition,
         take: impl FnOnce(&Definition) -> Result<Vec<Seclabel>>,
     ) -> Result<()> {
+        let noted = self.note(definition)?;
         let had: Vec<bool> = self.drivers.iter().map(|d| d.has_security_label(definition.uuid)).collect();
         let taken = take(definition).and_then(|seclabels| {
             for (driver, seclabel) in self.drivers.iter().zip(&seclabels).filter(|(_, s)| confines(s)) {
@@ -71,6 +73,9 @@ impl Manager {
                     if let Err(error) = driver.release_security_label(definition.uuid) {
                         warning!("while undoing: {error}");
                     }
+                }
+                if noted && let Err(error) = self.strike_out(definition.uuid) {
+                    warning!("while undoing: {error}");
                 }
                 return Err(error);
             }
@@ -95,10 +100,38 @@ impl Manager {
         for driver in &self.drivers {
             result = result.and(driver.release_security_label(definition.uuid));
         }
+        if result.is_ok() {
+            result = self.strike_out(definition.uuid);
+        }
         definition.seclabels.retain(|seclabel| !seclabel.implicit);
         definition.seclabels.iter_mut().for_each(Seclabel::clear);
         domain.plan().set(None);
         result
+    }
+
+    /// Puts a domain on record for which a driver is about to keep something that nothing else tells of;
+    /// `true` when it was not there yet.
+    fn note(&self, definition: &Definition) -> Result<bool> {
+        let holder = self.holder(definition.uuid);
+        match &self.store {
+            Some(store)
+                if self.drivers.iter().any(|driver| driver.keeps_profiles())
+                    && !store.registry.holds(Class::Domain, holder) =>
+            {
+                store.registry.take(holder.key(), holder, "the domain's record").map(|()| true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// Nothing is kept for the domain any more.
+    pub(super) fn strike_out(&self, uuid: Uuid) -> Result<()> {
+        match &self.store {
+            Some(store) if self.drivers.iter().any(|driver| driver.keeps_profiles()) => {
+                store.registry.release(Class::Domain, self.holder(uuid))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Takes over a domain that is alive, after the daemon was started again: its label from the process,

@@ -85,8 +85,9 @@ pub(super) fn open(drivers: Option<&str>, options: &Options) -> Result<Manager> 
             _ => Box::new(NoneDriver),
         });
     }
-    let labels_files = opened.iter().any(|driver| driver.model() != "none");
-    let store = if labels_files {
+    // Nothing outlives the daemon with these.
+    let remembers = opened.iter().any(|driver| !matches!(driver.model(), "none" | "landlock"));
+    let store = if remembers {
         let registry = Registry::open(&options.runtime_dir(uid)?)?;
         Some(Store::open(registry, &options.state_dir(uid)?)?)
     } else {

@@ -21,12 +21,16 @@ impl Manager {
         dead.retain(|holder| !live.contains(&holder.uuid));
         let mut first = Ok(());
         for holder in &dead {
-            let mut result = self.with_settings(|settings| image::bury(*holder, settings));
+            let images = self.with_settings(|settings| image::bury(*holder, settings));
             // A label is free again only when nothing carries it any more.
-            for driver in self.drivers.iter().take_while(|_| result.is_ok()).collect::<Vec<_>>() {
-                result = result.and(driver.release_security_label(holder.uuid));
-            }
-            match result {
+            let labels = || {
+                let mut released = Ok(());
+                for driver in &self.drivers {
+                    released = released.and(driver.release_security_label(holder.uuid));
+                }
+                released.and_then(|()| self.strike_out(holder.uuid))
+            };
+            match images.and_then(|()| labels()) {
                 Ok(()) => info!("domain {} is gone; what it held is given back", holder.uuid),
                 Err(error) => {
                     warning!("domain {}: {error}", holder.uuid);

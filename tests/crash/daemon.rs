@@ -14,7 +14,7 @@ use svirt::reservation::{Holder, Registry};
 /// All that this host can do.
 pub fn stacks() -> Vec<&'static str> {
     let mut all = vec!["dac", "dac-ledger", "uids", "uids-ledger", "contexts", "contexts-ledger"];
-    if Selinux::is_enabled() {
+    if Selinux::available().is_ok() {
         all.extend(["selinux", "selinux-ledger", "selinux-uids"]);
         all.retain(|stack| !stack.starts_with("contexts"));
     }
