@@ -96,7 +96,7 @@ impl<'a> Guest<'a> {
             _ => "system_u:object_r:svirt_image_t:s0".to_owned(),
         };
         let label = Label::Context(label.into());
-        Step { path: self.directory.join(name), model: "selinux", label, optional: false }
+        Step { path: self.directory.join(name), model: "selinux", label, optional: false, directory: false }
     }
 
     fn generate(&self) -> Result<()> {
