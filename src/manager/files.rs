@@ -4,7 +4,8 @@ use super::Manager;
 use crate::domain::{Domain, Resource};
 use crate::driver::Moment;
 use crate::error::Result;
-use crate::image;
+use crate::image::{self, Step};
+use crate::reservation::Holder;
 
 impl Manager {
     /// Labels everything the domain uses, or nothing.
@@ -14,6 +15,14 @@ impl Manager {
         self.claim(domain, definition)?;
         let (holder, steps) = (self.holder(definition.uuid), self.steps(definition, &definition.resources)?);
         let then = || self.apply(domain, definition, Moment::SetAll, |_| {});
+        self.label(holder, steps, then)
+    }
+
+    /// Labels files and calls `then`; a stack that labels none goes straight there.
+    fn label(&self, holder: Holder, steps: Vec<Step>, then: impl FnOnce() -> Result<()>) -> Result<()> {
+        if self.store.is_none() {
+            return then();
+        }
         self.with_settings(|settings| image::set(holder, steps, settings, then))
     }
 
@@ -35,7 +44,7 @@ impl Manager {
             definition.resources.push(resource);
             self.apply(domain, definition, Moment::Plug, |before| drop(before.resources.pop()))
         };
-        self.with_settings(|settings| image::set(holder, steps, settings, then))
+        self.label(holder, steps, then)
     }
 
     /// Gives back one resource, and takes it out of the domain.
