@@ -51,7 +51,7 @@ impl Resource {
                 (false, false, Scope::Node)
             }
             Kind::ChardevUnix | Kind::VhostUserSocket => (true, false, Scope::Socket),
-            Kind::Filesystem | Kind::TpmState => (writes, true, Scope::Tree),
+            Kind::Filesystem | Kind::TpmState => (writes, writes, Scope::Tree),
             Kind::Smartcard => (false, true, Scope::Tree),
             Kind::Hugepages => (true, false, Scope::Tree),
             Kind::HostdevUsb

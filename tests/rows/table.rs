@@ -140,7 +140,7 @@ pub const ROWS: &[Row] = &[
     row("vsock", Devices, "<vsock model='virtio'/>", &[("dev/vhost-vsock", Char, Shared, "rw")]),
     row("virtiofs socket", Devices, "<filesystem type='mount'><driver type='virtiofs'/><source socket='@/s/fs'/></filesystem>", &[("s/fs", Socket, Image, "rw")]),
     row("file system", Devices, "<filesystem type='mount'><source dir='@/export'/><target dir='x'/></filesystem><filesystem type='mount'><source dir='@/ro'/><target dir='y'/><readonly/></filesystem>",
-        &[("export", Dir, Nothing, "rwk"), ("export/file", File, Nothing, ""), ("ro", Dir, Nothing, "rk")]),
+        &[("export", Dir, Nothing, "rwk"), ("export/file", File, Nothing, ""), ("ro", Dir, Nothing, "r")]),
     row("rendernode", Devices, "<graphics type='egl-headless'><gl rendernode='/dev/dri/renderD128'/></graphics>", &[("dev/dri/renderD128", Char, Shared, "rw")]),
     row("SEV", Domain, "<launchSecurity type='sev'><policy>0x3</policy></launchSecurity>", &[("dev/sev", Char, Shared, "rw")]),
 ];

@@ -29,6 +29,7 @@ const REFUSED: &[&str] = &[
 /// What guests may read, whether it lies in a refused place or not; nothing here may be written.
 const READ_ONLY: &[&str] = &[
     "boot",
+    "etc/pki/nssdb",
     "vmlinuz*",
     "initrd*",
     "usr/share/OVMF",

@@ -60,6 +60,7 @@ fn permissions(resource: &Resource) -> Permissions {
         Kind::Disk | Kind::Nvram => of(if reading { "rk" } else { "rwk" }, None),
         Kind::Kernel | Kind::Initrd | Kind::Dtb | Kind::AcpiTable | Kind::FwCfg => of("r", None),
         Kind::Loader => of("rk", None),
+        Kind::Smartcard => of("rk", Some("rk")),
         Kind::TpmState => of("rwk", Some("rwk")),
         Kind::Hugepages => of("rw", Some("rwk")),
         Kind::Filesystem if reading => of("r", Some("r")),
@@ -92,10 +93,16 @@ impl Rules {
     fn resource(&mut self, resource: &Resource, strict: bool) -> Result<()> {
         let wanted = permissions(resource);
         for path in files(resource) {
-            let resolved = resolve(&path, wanted.made_by_guest || !strict).or_else(|error| match strict {
-                true => Err(error),
-                false => Ok(path.clone()),
-            })?;
+            let may_be_missing = wanted.made_by_guest || resource.optional || !strict;
+            let resolved = match resolve(&path, may_be_missing) {
+                Ok(resolved) => resolved,
+                Err(_) if !strict => path.clone(),
+                // Not even its directory is there: nothing that a rule could name.
+                Err(error) if resource.optional && !wanted.made_by_guest && error.errno() == libc::ENOENT => {
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             let kind = fs::metadata(&resolved).map(|about| about.file_type()).ok();
             let directory = kind.is_some_and(|kind| kind.is_dir());
             let tree = wanted.tree.filter(|_| directory);
@@ -103,7 +110,9 @@ impl Rules {
                 continue;
             }
             let name = resolved.as_os_str().as_bytes();
-            check(&path, &resolved, wanted.file.contains('w'), tree.is_some())?;
+            if !cancels_a_tpm(resource.kind, &resolved) {
+                check(&path, &resolved, wanted.file.contains('w'), tree.is_some())?;
+            }
             match tree {
                 Some(permissions) => {
                     self.add("", name, "/", "r");
@@ -160,6 +169,11 @@ impl Rules {
         let folder = format!("/var/lib/libvirt/qemu/domain-[0-9]{digits}-");
         self.add(&folder, short.as_bytes(), "/*", "rw");
     }
+}
+
+/// A host's TPM has one file of sysfs beside its node.
+fn cancels_a_tpm(kind: Kind, resolved: &Path) -> bool {
+    kind == Kind::TpmDevice && resolved.starts_with("/sys/devices") && resolved.ends_with("cancel")
 }
 
 /// The files behind a resource: a pipe is a pair of FIFOs where there is one.
