@@ -244,11 +244,37 @@ fn files(host: &Host, resource: &Resource) -> Vec<Resource> {
     host.files(resource).unwrap()
 }
 
+/// Two guests at a time use everything that is not one guest's own; the last one gives it back.
+fn two_guests(drivers: &str, dac: Option<Dac>) {
+    let test = Test::new(drivers, dac);
+    let several = |row: &&Row| {
+        row.files.iter().all(|(_, _, want, _)| matches!(want, Want::Shared | Want::Content | Want::Nothing))
+    };
+    let rows: Vec<&Row> = ROWS.iter().filter(several).collect();
+    assert!(rows.len() >= 18, "{} rows", rows.len());
+    let [one, other] = [uuid(), uuid()].map(|uuid| {
+        let domain = Domain::new(xml::from_xml(&test.host.xml(uuid, &rows)).unwrap());
+        test.manager.gen_security_label(&domain).unwrap();
+        test.manager.set_security_all_label(&domain).unwrap();
+        domain
+    });
+    test.check(&one, &rows);
+    test.check(&other, &rows);
+    test.manager.restore_security_all_label(&one, false).unwrap();
+    test.check(&other, &rows);
+    test.manager.restore_security_all_label(&other, false).unwrap();
+    test.check_given_back();
+    for domain in [one, other] {
+        test.manager.release_security_label(&domain).unwrap();
+    }
+}
+
 #[test]
 fn dac() {
     cold("dac", Some(Dac::OneUser));
     hot("dac", Some(Dac::OneUser));
     built("dac", Some(Dac::OneUser));
+    two_guests("dac", Some(Dac::OneUser));
 }
 
 #[test]
@@ -256,6 +282,7 @@ fn dac_with_a_uid_each() {
     cold("dac", Some(Dac::UidEach));
     hot("dac", Some(Dac::UidEach));
     built("dac", Some(Dac::UidEach));
+    two_guests("dac", Some(Dac::UidEach));
 }
 
 /// In the kernel that `tests/kernel/selinux.sh` boots; elsewhere the decisions below say the same.
@@ -268,6 +295,7 @@ fn selinux() {
     cold("selinux", None);
     hot("selinux", None);
     built("selinux", None);
+    two_guests("selinux", None);
     cold("selinux,dac", Some(Dac::UidEach));
     hot("selinux,dac", Some(Dac::OneUser));
 }

@@ -84,13 +84,19 @@ fn layer_format<'a>(layer: Node<'a, '_>) -> Option<&'a str> {
     child(layer, "format").and_then(|format| format.attribute("type"))
 }
 
-/// A layer's own seclabels, and its disk's for the models that they do not name.
+/// A layer's own seclabels, and its disk's for the models that they do not name. One without a model speaks
+/// for a driver that only the manager knows, so it is not put beside others.
 fn inherited(own: &Arc<[DeviceSeclabel]>, disk: &Arc<[DeviceSeclabel]>) -> Arc<[DeviceSeclabel]> {
-    if own.is_empty() || own == disk {
+    if own.is_empty() {
         return disk.clone();
     }
-    let more = disk.iter().filter(|of_disk| !own.iter().any(|own| own.model == of_disk.model));
-    own.iter().chain(more).cloned().collect()
+    if own.iter().any(|own| own.model.is_none()) {
+        return own.clone();
+    }
+    let named = |of_disk: &&DeviceSeclabel| {
+        of_disk.model.is_some() && !own.iter().any(|own| own.model == of_disk.model)
+    };
+    own.iter().chain(disk.iter().filter(named)).cloned().collect()
 }
 
 /// An image with a path on this host, or its device; `None` for network disks, directories and the like.
