@@ -61,8 +61,9 @@ impl Manager {
         let noted = self.note(definition)?;
         let had: Vec<bool> = self.drivers.iter().map(|d| d.has_security_label(definition.uuid)).collect();
         let taken = take(definition).and_then(|seclabels| {
+            let on_host = self.on_host(definition);
             for (driver, seclabel) in self.drivers.iter().zip(&seclabels).filter(|(_, s)| confines(s)) {
-                driver.apply(definition, seclabel, Moment::Gen)?;
+                driver.apply(&on_host, seclabel, Moment::Gen)?;
             }
             Ok((self.plan(definition, &seclabels)?, seclabels))
         });
