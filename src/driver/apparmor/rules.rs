@@ -18,8 +18,8 @@ const HEAD: &str =
 /// The longest part of a name that libvirt puts into a guest's folder.
 const SHORT_NAME: usize = 20;
 
-/// The text of the rules file. A resource for which `strict` is true must exist; the others were there
-/// once, and keep their rules when they are gone.
+/// The text of the rules file. A resource for which `strict` is true must exist, unless it is optional; the
+/// others were there once. What is not there has its rule all the same.
 pub fn text(definition: &Definition, strict: impl Fn(usize) -> bool) -> Result<String> {
     let mut rules = Rules::default();
     for (at, resource) in definition.resources.iter().enumerate() {
@@ -92,6 +92,8 @@ impl Rules {
 
     fn resource(&mut self, resource: &Resource, strict: bool) -> Result<()> {
         let wanted = permissions(resource);
+        // What the guest makes itself must have a folder to be made in.
+        let strict = strict && (wanted.made_by_guest || !resource.optional);
         for path in files(resource) {
             let may_be_missing = wanted.made_by_guest || resource.optional || !strict;
             let resolved = match resolve(&path, may_be_missing) {

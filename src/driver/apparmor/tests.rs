@@ -288,6 +288,9 @@ fn what_has_vanished_since_keeps_its_rules() {
     let both = domain("guest", vec![gone, there]);
     assert_eq!(rules_of(&rules::text(&both, |at| at == 1).unwrap()).len(), 2);
     assert_eq!(rules::text(&both, |_| true).unwrap_err().errno(), libc::ENOENT);
+    let mut optional = both.clone();
+    optional.resources[0].optional = true;
+    assert_eq!(rules_of(&rules::text(&optional, |_| true).unwrap()).len(), 2);
 }
 
 #[test]
