@@ -5,6 +5,7 @@ pub mod cell;
 pub mod fork;
 pub mod lock;
 pub mod marks;
+pub mod namespace;
 pub mod node;
 pub mod process;
 pub mod raw;

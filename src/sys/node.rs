@@ -1,16 +1,17 @@
 //! One file-system object, found once through an `O_PATH` descriptor and never looked up again.
 
 use super::xattr::Access;
-use super::{check, lock};
-use std::ffi::CString;
+use super::{check, lock, namespace};
+use std::ffi::{CString, OsStr};
 use std::fmt;
 use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, FromRawFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What makes a file the same file whatever its name: device, inode, and a digest of the file handle
 /// where the file system has one (it tells a new file that was given an old inode number).
@@ -69,15 +70,26 @@ pub struct Node {
     stat: libc::stat64,
     identity: Identity,
     access: Access,
+    locked: AtomicBool,
 }
 
 impl Node {
     /// Finds `path`, following symbolic links, as whoever opens it later does.
     pub fn find(path: &Path) -> io::Result<Self> {
         let name = CString::new(path.as_os_str().as_bytes())?;
-        let path = open(&name, libc::O_PATH)?;
+        Self::new(open(&name, libc::O_PATH)?)
+    }
+
+    /// What an open descriptor refers to; `EBADF` when it is none.
+    pub fn of(fd: RawFd) -> io::Result<Self> {
+        // SAFETY: any number may be asked about.
+        check(unsafe { libc::fcntl(fd, libc::F_GETFD) })?;
+        Self::new(open(&namespace::descriptor_name(fd)?, libc::O_PATH)?)
+    }
+
+    fn new(path: File) -> io::Result<Self> {
         let stat = stat(path.as_raw_fd())?;
-        let proc = proc_name(path.as_raw_fd())?;
+        let proc = namespace::descriptor_name(path.as_raw_fd())?;
         // Devices, FIFOs and sockets must not be opened: that can block or wake the other side.
         let regular = stat.st_mode & libc::S_IFMT == libc::S_IFREG;
         let mut writable = false;
@@ -95,7 +107,7 @@ impl Node {
         };
         let handle = handle_digest(path.as_raw_fd())?;
         let identity = Identity { device: stat.st_dev, inode: stat.st_ino, handle };
-        Ok(Self { path, open: reopened, writable, stat, identity, access })
+        Ok(Self { path, open: reopened, writable, stat, identity, access, locked: AtomicBool::new(false) })
     }
 
     /// What tells this object from every other one.
@@ -128,6 +140,28 @@ impl Node {
         self.stat.st_mode & libc::S_IFMT == libc::S_IFDIR
     }
 
+    /// The number of a character device.
+    pub fn character_device(&self) -> Option<(u32, u32)> {
+        let device = self.stat.st_rdev;
+        (self.stat.st_mode & libc::S_IFMT == libc::S_IFCHR)
+            .then(|| (libc::major(device), libc::minor(device)))
+    }
+
+    /// A name that leads here now, as the kernel remembers it.
+    pub fn name(&self) -> io::Result<(PathBuf, bool)> {
+        let name = std::fs::read_link(OsStr::from_bytes(
+            namespace::descriptor_name(self.path.as_raw_fd())?.as_bytes(),
+        ))?;
+        let leads_here =
+            name.is_absolute() && Self::find(&name).is_ok_and(|node| node.identity() == self.identity());
+        Ok((name, leads_here))
+    }
+
+    /// Keeps the object, as nothing more than a descriptor that can neither read nor write.
+    pub fn keep(&self) -> io::Result<OwnedFd> {
+        self.path.try_clone().map(OwnedFd::from)
+    }
+
     /// Changes owner and group. The kernel clears set-id bits of executables; images have none.
     pub fn set_owner(&self, uid: u32, gid: u32) -> io::Result<()> {
         // SAFETY: the empty name with AT_EMPTY_PATH means the descriptor itself.
@@ -139,7 +173,11 @@ impl Node {
     /// object cannot be locked (a device, or a file that this process may not write).
     pub fn lock_metadata(&self) -> io::Result<bool> {
         match &self.open {
-            Some(file) if self.writable => lock::lock(file, 1).map(|()| true),
+            Some(file) if self.writable => {
+                lock::lock(file, 1)?;
+                self.locked.store(true, Ordering::Relaxed);
+                Ok(true)
+            }
             _ => Ok(false),
         }
     }
@@ -178,8 +216,13 @@ fn stat(fd: RawFd) -> io::Result<libc::stat64> {
     Ok(unsafe { stat.assume_init() })
 }
 
-fn proc_name(fd: RawFd) -> io::Result<CString> {
-    Ok(CString::new(format!("/proc/self/fd/{fd}"))?)
+impl Drop for Node {
+    fn drop(&mut self) {
+        // A child that some thread has forked meanwhile would keep the lock as long as it lives.
+        if let Some(file) = self.open.as_ref().filter(|_| self.locked.load(Ordering::Relaxed)) {
+            let _ = lock::unlock(file, 1);
+        }
+    }
 }
 
 fn open(name: &CString, flags: i32) -> io::Result<File> {
@@ -231,4 +274,36 @@ fn handle_digest(fd: RawFd) -> io::Result<u64> {
     let used = &handle.bytes[..(handle.head.handle_bytes as usize).min(BYTES)];
     let kind = handle.head.handle_type.to_ne_bytes();
     Ok(fnv(kind.iter().chain(used)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ptr;
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn a_child_forked_meanwhile_does_not_keep_the_lock() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let node = Node::find(file.path()).unwrap();
+        assert!(node.lock_metadata().unwrap());
+        // SAFETY: the child sleeps and leaves.
+        let child = match unsafe { libc::fork() } {
+            // SAFETY: neither call has conditions.
+            0 => unsafe {
+                libc::usleep(2_000_000);
+                libc::_exit(0)
+            },
+            child => child,
+        };
+        drop(node);
+        let before = Instant::now();
+        assert!(Node::find(file.path()).unwrap().lock_metadata().unwrap());
+        assert!(before.elapsed() < Duration::from_secs(1));
+        // SAFETY: the child is this test's own; the status is not asked for.
+        unsafe {
+            libc::kill(child, libc::SIGKILL);
+            libc::waitpid(child, ptr::null_mut(), 0);
+        }
+    }
 }
