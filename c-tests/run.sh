@@ -44,14 +44,14 @@ step "soname" grep -q 'libsvirt.so.0]' <(readelf -d "$stage/lib/libsvirt.so" | g
 step "never unloaded" grep -q NODELETE <(readelf -d "$stage/lib/libsvirt.so")
 step "exported symbols" diff "$root/abi/symbols.txt" <(nm -D --defined-only "$stage/lib/libsvirt.so" | awk '{print $3}' | sort)
 
-for test in test_input test_contract test_dac test_child; do
+for test in test_input test_contract test_dac test_hotplug test_child; do
     step "$test compiles" compile "$test" ""
     step "$test" "$out/$test"
     step "$test compiles with sanitizers" compile "$test" .asan -fsanitize=address,undefined -fno-sanitize-recover=all
     step "$test, ASan + UBSan + LSan" env ASAN_OPTIONS=detect_leaks=1 "$out/$test.asan"
 done
 # A traced child cannot be traced again, so the child test runs under the sanitizers only.
-for test in test_input test_contract test_dac; do
+for test in test_input test_contract test_dac test_hotplug; do
     step "$test, valgrind" valgrind -q --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite \
         --child-silent-after-fork=yes "$out/$test"
 done

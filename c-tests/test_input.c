@@ -280,19 +280,9 @@ static void out_of_order(void **state)
 static void what_comes_later_says_so(void **state)
 {
     svirt_manager *manager = open_manager("none", NULL, NULL);
-    svirt_domain *domain = new_domain(UUID_A);
     const char *uuids[] = {UUID_A};
     (void)state;
     assert_call(0, svirt_manager_reconcile(manager, uuids, 1, &error));
-    assert_call(-ENOTSUP, svirt_manager_transaction_start(manager, &error));
-    assert_call(-ENOTSUP, svirt_manager_transaction_commit(manager, -1, &error));
-    assert_call(-ENOTSUP, svirt_domain_move_image(manager, domain, "/a", "/b", &error));
-    assert_call(-ENOTSUP, svirt_domain_set_security_fd_label(manager, domain, 0, SVIRT_RESOURCE_DISK, &error));
-    assert_call(-ENOTSUP, svirt_domain_set_security_socket_label(manager, domain, &error));
-    assert_call(-ENOTSUP, svirt_domain_set_security_daemon_socket_label(manager, domain, &error));
-    assert_call(-ENOTSUP, svirt_domain_clear_security_socket_label(manager, domain, &error));
-    assert_int_equal(svirt_domain_set_security_socket_label(manager, domain, NULL), -ENOTSUP);
-    svirt_domain_free(domain);
     svirt_manager_close(manager);
 }
 

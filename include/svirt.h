@@ -209,6 +209,11 @@
 #define SVIRT_LOG_WARNING 3
 
 /**
+ * A tap device: for svirt_domain_set_security_fd_label() only.
+ */
+#define SVIRT_RESOURCE_TAP 30
+
+/**
  * Restore flag: another host runs the guest now. Our hold is dropped, labels on shared file systems stay.
  */
 #define SVIRT_RESTORE_MIGRATED 1
@@ -417,6 +422,77 @@ unsigned int svirt_version(void);
 void svirt_set_log_handler(svirt_log_handler handler, void *opaque);
 
 /**
+ * Hot plug: labels one resource of a running guest and adds it to the domain. What the domain holds
+ * already is used once more.
+ *
+ * Errors: EBUSY the image is held with another label, by another guest or by this one; else as svirt_domain_add_resource() and svirt_domain_set_security_all_label(). Between fork and exec: no.
+ */
+int svirt_domain_set_security_resource_label(struct svirt_manager *manager,
+                                             struct svirt_domain *domain,
+                                             int kind,
+                                             const char *path,
+                                             unsigned int flags,
+                                             struct svirt_error **error);
+
+/**
+ * Hot unplug: gives one resource back, unless another of the guest's resources is the same file, and takes
+ * it out of the domain. With nothing held it is success. Errors: EINVAL as svirt_domain_add_resource().
+ * Between fork and exec: no.
+ */
+int svirt_domain_restore_security_resource_label(struct svirt_manager *manager,
+                                                 struct svirt_domain *domain,
+                                                 int kind,
+                                                 const char *path,
+                                                 unsigned int flags,
+                                                 struct svirt_error **error);
+
+/**
+ * What a file system mounted for the guest needs among its mount options: empty, or beginning with a comma
+ * to be appended to others. NULL on bad arguments. The caller frees it with svirt_string_free().
+ * Between fork and exec: no.
+ */
+char *svirt_domain_security_mount_options(struct svirt_manager *manager, struct svirt_domain *domain);
+
+/**
+ * After a block copy has pivoted: `to` takes the place of `from`. What is remembered about `from` is
+ * remembered about `to` from now on, so that `to` becomes, when the guest ends, what `from` was before the
+ * guest; the guest's resource with path `from` gets path `to`. `to` may have been added by hot plug as the
+ * copy was begun, or gets its label now. `from` is given back at once, unless other guests use it, and may
+ * be gone. An image `to` that other guests use keeps what is remembered about it. What the guest does not
+ * hold is not moved; that is success.
+ *
+ * Errors: ENOENT there is no `to`; EBUSY another guest holds `to` with another label; EINVAL a path that is
+ * relative or has control characters. Everything is as before then; only when giving `from` back fails
+ * has the move been made, and restore tries again. Between fork and exec: no.
+ */
+int svirt_domain_move_image(struct svirt_manager *manager,
+                            struct svirt_domain *domain,
+                            const char *from,
+                            const char *to,
+                            struct svirt_error **error);
+
+/**
+ * Labels what a descriptor refers to, before it is handed to the guest. The descriptor stays the caller's
+ * and may be closed afterwards. `kind` is SVIRT_RESOURCE_TAP for a tap device, else the SVIRT_RESOURCE_* of
+ * an image, a saved state or a channel. svirt_domain_restore_security_all_label() gives it back; what has
+ * no name (a pipe, a deleted file) is remembered in memory.
+ *
+ * selinux: the guest's image label; a macvtap or ipvtap device keeps its type and gets the guest's level;
+ * other tap devices share one node, /dev/net/tun, which is never touched. dac: nothing, since an owner
+ * counts when a file is opened, not when it is handed on. A guest that does not relabel: nothing.
+ *
+ * Errors: EBADF `fd` is not open; EINVAL unknown kind, or SVIRT_RESOURCE_TAP for what is no tap device;
+ * EBUSY another label is in use on it; ENODATA before gen; EPERM/EACCES the kernel refused. Nothing is
+ * changed then. A transaction does not wait with it: a descriptor is the same in every mount namespace.
+ * Between fork and exec: no.
+ */
+int svirt_domain_set_security_fd_label(struct svirt_manager *manager,
+                                       struct svirt_domain *domain,
+                                       int fd,
+                                       int kind,
+                                       struct svirt_error **error);
+
+/**
  * Calls `visit` for every image that this process holds, by path and model, until it gives something other
  * than 0. No lock is held during the calls: `visit` may use the library.
  *
@@ -530,81 +606,6 @@ int svirt_domain_check_security_process_label(struct svirt_manager *manager,
                                               struct svirt_error **error);
 
 /**
- * Hot plug: labels one resource of a running guest and adds it to the domain.
- *
- * Errors: as svirt_domain_add_resource() and svirt_domain_set_security_all_label(); ENOTSUP landlock cannot
- * allow a running guest another path: pass it a descriptor. Between fork and exec: no.
- */
-int svirt_domain_set_security_resource_label(struct svirt_manager *manager,
-                                             struct svirt_domain *domain,
-                                             int kind,
-                                             const char *path,
-                                             unsigned int flags,
-                                             struct svirt_error **error);
-
-/**
- * Hot unplug: gives one resource back, unless another of the guest's resources is the same file, and takes
- * it out of the domain. With nothing held it is success. Errors: EINVAL as svirt_domain_add_resource().
- * Between fork and exec: no.
- */
-int svirt_domain_restore_security_resource_label(struct svirt_manager *manager,
-                                                 struct svirt_domain *domain,
-                                                 int kind,
-                                                 const char *path,
-                                                 unsigned int flags,
-                                                 struct svirt_error **error);
-
-/**
- * What a file system mounted for the guest needs among its mount options: empty, or beginning with a comma
- * to be appended to others. NULL on bad arguments. The caller frees it with svirt_string_free().
- * Between fork and exec: no.
- */
-char *svirt_domain_security_mount_options(struct svirt_manager *manager, struct svirt_domain *domain);
-
-/**
- * Moves what is remembered from one image to another, after a block copy has pivoted. Not in this version:
- * ENOTSUP. Between fork and exec: no.
- */
-int svirt_domain_move_image(struct svirt_manager *manager,
-                            struct svirt_domain *domain,
-                            const char *from,
-                            const char *to,
-                            struct svirt_error **error);
-
-/**
- * Labels an open image or tap device. Not in this version: ENOTSUP. Between fork and exec: no.
- */
-int svirt_domain_set_security_fd_label(struct svirt_manager *manager,
-                                       struct svirt_domain *domain,
-                                       int fd,
-                                       int kind,
-                                       struct svirt_error **error);
-
-/**
- * Sockets that this thread makes from now on get the guest's label. Not in this version: ENOTSUP.
- * Between fork and exec: yes, when `error` is NULL.
- */
-int svirt_domain_set_security_socket_label(struct svirt_manager *manager,
-                                           struct svirt_domain *domain,
-                                           struct svirt_error **error);
-
-/**
- * Sockets that this thread makes from now on get the label that the guest may connect to. Not in this version: ENOTSUP.
- * Between fork and exec: yes, when `error` is NULL.
- */
-int svirt_domain_set_security_daemon_socket_label(struct svirt_manager *manager,
-                                                  struct svirt_domain *domain,
-                                                  struct svirt_error **error);
-
-/**
- * Sockets that this thread makes from now on get the usual label again. Not in this version: ENOTSUP.
- * Between fork and exec: yes, when `error` is NULL.
- */
-int svirt_domain_clear_security_socket_label(struct svirt_manager *manager,
-                                             struct svirt_domain *domain,
-                                             struct svirt_error **error);
-
-/**
  * Opens a stack of drivers: "selinux", "landlock", "dac", "none", or a list such as "selinux,dac" whose first is the
  * primary one. NULL: what this host enforces (selinux, else landlock; a log message says why), and dac
  * when dac.user or dac.uid_range is set. `options` may be NULL and may be freed afterwards.
@@ -658,23 +659,6 @@ int svirt_manager_reconcile(struct svirt_manager *manager,
                             struct svirt_error **error);
 
 /**
- * Begins to collect this thread's labelling for another mount namespace. Not in this version: ENOTSUP.
- * Between fork and exec: no.
- */
-int svirt_manager_transaction_start(struct svirt_manager *manager, struct svirt_error **error);
-
-/**
- * Does what was collected in the mount namespace of `pid` (-1: here). Not in this version: ENOTSUP.
- * Between fork and exec: no.
- */
-int svirt_manager_transaction_commit(struct svirt_manager *manager, pid_t pid, struct svirt_error **error);
-
-/**
- * Drops what was collected; without a transaction nothing happens. Between fork and exec: no.
- */
-void svirt_manager_transaction_abort(struct svirt_manager *manager);
-
-/**
  * Empty options: everything has its default. Never NULL. Between fork and exec: no.
  */
 struct svirt_options *svirt_options_new(void);
@@ -706,6 +690,72 @@ int svirt_options_set(struct svirt_options *options,
  * Ends options; managers opened with them are not affected. NULL is fine. Between fork and exec: no.
  */
 void svirt_options_free(struct svirt_options *options);
+
+/**
+ * Sockets that the calling thread makes from now on have the label of the guest's process, until
+ * svirt_domain_clear_security_socket_label(): for sockets that are handed to the guest. Other threads are
+ * not concerned, and an exec ends it. Only selinux labels sockets; without it nothing is done.
+ *
+ * Between fork and exec: yes, when `error` is NULL; the domain must have got its label by this manager and
+ * handle then. With `error`, a handle made from live XML is taken over first.
+ *
+ * Errors: ENODATA before gen; EINVAL NULL, or a label that the policy lacks; EPERM/EACCES the kernel refused.
+ */
+int svirt_domain_set_security_socket_label(struct svirt_manager *manager,
+                                           struct svirt_domain *domain,
+                                           struct svirt_error **error);
+
+/**
+ * Sockets that the calling thread makes from now on keep the daemon's own type but have the guest's level,
+ * so that this guest may connect to them and no other one. Else as svirt_domain_set_security_socket_label().
+ */
+int svirt_domain_set_security_daemon_socket_label(struct svirt_manager *manager,
+                                                  struct svirt_domain *domain,
+                                                  struct svirt_error **error);
+
+/**
+ * Sockets that the calling thread makes from now on have the usual label again. With nothing set it is
+ * success, also for a domain without a label. Between fork and exec: yes, when `error` is NULL.
+ *
+ * Errors: EINVAL NULL; EPERM/EACCES the kernel refused.
+ */
+int svirt_domain_clear_security_socket_label(struct svirt_manager *manager,
+                                             struct svirt_domain *domain,
+                                             struct svirt_error **error);
+
+/**
+ * From now on the calling thread's labelling with this manager is collected, until commit or abort: set-all,
+ * restore-all, set and restore of one resource, move. Those calls still find out at once what cannot be
+ * labelled at all, and AppArmor profiles and Landlock rulesets follow at once, since they speak of names;
+ * files are looked up and labelled by commit. Everything else, and other threads, are not concerned.
+ *
+ * Errors: EALREADY the thread has one already. Between fork and exec: no.
+ */
+int svirt_manager_transaction_start(struct svirt_manager *manager, struct svirt_error **error);
+
+/**
+ * Does what the calling thread has collected, in its order, in the mount namespace of process `pid`, or of
+ * this thread when `pid` is -1. No process is forked: a short-lived thread goes into the namespace, in which
+ * the log handler may be called. When something cannot be labelled, everything that was labelled before is
+ * given back, and the domains have the resources that they had before start. Giving back goes on after an
+ * error and reports the first. The transaction ends in any case.
+ *
+ * What was labelled in a namespace is given back in it; when the namespace is gone, with its own /dev, a plain
+ * svirt_domain_restore_security_all_label() drops the hold and leaves this host's nodes of the same name alone.
+ *
+ * Errors: those of the calls that were collected; ENODATA without start; EINVAL pid is neither positive nor
+ * -1; ENOENT, ESRCH no such process; EPERM/EACCES the namespace may not be entered (CAP_SYS_ADMIN and
+ * CAP_SYS_CHROOT are needed). Between fork and exec: no.
+ */
+int svirt_manager_transaction_commit(struct svirt_manager *manager,
+                                     pid_t pid,
+                                     struct svirt_error **error);
+
+/**
+ * Drops what the calling thread has collected; the domains have the resources that they had before start.
+ * Without a transaction nothing happens. Between fork and exec: no.
+ */
+void svirt_manager_transaction_abort(struct svirt_manager *manager);
 
 #ifdef __cplusplus
 }  // extern "C"

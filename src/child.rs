@@ -71,23 +71,44 @@ impl Restrict {
     }
 }
 
+/// Whose socket a thread is about to make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SocketOf {
+    /// The guest's: it has the label of the guest's process.
+    Guest,
+    /// The daemon's own, which the guest connects to.
+    Daemon,
+}
+
+/// The labels of sockets made for a guest: byte strings for one attribute of the thread that makes them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SocketLabels {
+    /// The attribute file.
+    pub file: &'static CStr,
+    /// For sockets of the guest.
+    pub guest: Box<[u8]>,
+    /// For sockets of the daemon that the guest connects to.
+    pub daemon: Box<[u8]>,
+}
+
 /// All steps of one guest, in the order in which they must run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     steps: Box<[Step]>,
+    sockets: Box<[SocketLabels]>,
     /// The manager that made the plan; another one must not play it.
     manager: u64,
 }
 
 impl Plan {
     /// Puts the drivers' steps into the order that works.
-    pub fn new(manager: u64, mut steps: Vec<Step>) -> Self {
+    pub fn new(manager: u64, mut steps: Vec<Step>, sockets: Vec<SocketLabels>) -> Self {
         steps.sort_by_key(|step| match step {
             Step::NextExec { .. } => 0,
             Step::Restrict(_) => 1,
             Step::Become { .. } => 2,
         });
-        Self { steps: steps.into(), manager }
+        Self { steps: steps.into(), sockets: sockets.into(), manager }
     }
 
     /// Plays the plan in the calling thread; a negated errno at the first step that fails.
@@ -109,5 +130,16 @@ impl Plan {
             }
         }
         Ok(())
+    }
+
+    /// Labels the sockets that the calling thread makes from now on; a negated errno when one label fails.
+    pub fn label_sockets(&self, manager: u64, of: SocketOf) -> Result<(), i32> {
+        if self.manager != manager {
+            return Err(-libc::ENODATA);
+        }
+        self.sockets.iter().try_for_each(|labels| match of {
+            SocketOf::Guest => raw::write_file(labels.file, &labels.guest),
+            SocketOf::Daemon => raw::write_file(labels.file, &labels.daemon),
+        })
     }
 }

@@ -9,10 +9,11 @@ pub mod landlock;
 pub mod none;
 pub mod selinux;
 
-use crate::child::Step;
-use crate::domain::{Definition, Resource, Seclabel, Uuid};
+use crate::child::{SocketLabels, Step};
+use crate::domain::{Definition, Kind, Resource, Seclabel, Uuid};
 use crate::error::Result;
 use crate::image::Label;
+use std::ffi::CStr;
 use std::path::Path;
 
 /// What gen made or reserve found.
@@ -47,6 +48,26 @@ pub enum Decision {
     Leave,
     /// It gets this label until its last holder lets go.
     Set(Label),
+}
+
+/// What a caller says that a descriptor is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opened {
+    /// An image, a saved state or a channel.
+    Image(Kind),
+    /// A network device.
+    Tap,
+}
+
+/// Something open that is handed to a guest.
+#[derive(Debug)]
+pub struct Descriptor<'a> {
+    /// What the caller says that it is.
+    pub opened: Opened,
+    /// A name that leads to it, when there is one.
+    pub name: Option<&'a Path>,
+    /// Its type and mode.
+    pub mode: u32,
 }
 
 /// When a driver is asked to [`Driver::apply`].
@@ -137,6 +158,29 @@ pub trait Driver: Send + Sync {
         resource: &Resource,
         primary: bool,
     ) -> Result<Decision>;
+
+    /// Which label something open gets. Most models look at a file when it is opened and never again.
+    fn fd_label(
+        &self,
+        domain: &Definition,
+        seclabel: &Seclabel,
+        opened: &Descriptor<'_>,
+    ) -> Result<Decision> {
+        let _ = (domain, seclabel, opened);
+        Ok(Decision::Leave)
+    }
+
+    /// The labels of sockets made for a guest with this label, by the guest's daemon.
+    fn socket_labels(&self, label: &str) -> Result<Option<SocketLabels>> {
+        let _ = label;
+        Ok(None)
+    }
+
+    /// The file below `/proc/thread-self/attr` that labels the sockets of a thread. Called between fork and
+    /// exec too.
+    fn socket_attribute(&self) -> Option<&'static CStr> {
+        None
+    }
 
     /// Whether a file may keep its label when putting another one on fails with this errno.
     fn tolerates(&self, errno: i32) -> bool {

@@ -7,21 +7,24 @@
 mod acl;
 mod adopt;
 mod apply;
+mod descriptor;
 mod durable;
 mod file;
 mod ledger;
+mod moving;
 mod reconcile;
 mod release;
 mod standing;
 mod store;
 mod table;
+mod task;
 
 pub use adopt::adopt;
-pub use apply::set;
+pub use descriptor::set_descriptor;
 pub use reconcile::{bury, domains};
-pub use release::{restore, restore_all};
 pub use store::Store;
 pub use table::{Info, list};
+pub use task::{Task, run};
 
 use std::fmt;
 use std::path::PathBuf;
@@ -107,7 +110,7 @@ pub struct Settings<'a> {
     /// Where this host's processes agree.
     pub store: &'a Store,
     /// Whether a model lives with this errno from putting its label on; then the file is left alone.
-    pub tolerates: &'a (dyn Fn(&'static str, i32) -> bool + 'a),
+    pub tolerates: &'a (dyn Fn(&'static str, i32) -> bool + Sync + 'a),
 }
 
 #[cfg(test)]

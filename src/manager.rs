@@ -1,11 +1,14 @@
 //! A stack of drivers and the methods that a daemon calls on it.
 
+mod descriptors;
 mod files;
 mod label;
 mod open;
 mod process;
 mod reconcile;
 mod resources;
+mod sockets;
+mod transaction;
 
 use crate::domain::handle::same_process;
 use crate::domain::{Definition, Host, Uuid};
@@ -15,6 +18,7 @@ use crate::image;
 use crate::options::Options;
 use crate::reservation::Holder;
 use std::path::Path;
+use transaction::Transactions;
 
 /// See the module. A manager may be used by any number of threads at once.
 pub struct Manager {
@@ -28,6 +32,7 @@ pub struct Manager {
     /// `None` for a stack that labels nothing.
     store: Option<image::Store>,
     host: Host,
+    transactions: Transactions,
 }
 
 impl Manager {

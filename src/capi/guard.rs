@@ -2,11 +2,13 @@
 
 use super::svirt_error;
 use crate::error::{Error, Result};
+use crate::sys::namespace;
 use std::any::Any;
 use std::cell::Cell;
 use std::ffi::c_int;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
+use std::thread;
 
 thread_local! {
     static INSIDE: Cell<bool> = const { Cell::new(false) };
@@ -49,7 +51,8 @@ fn caught<T>(body: impl FnOnce() -> T) -> std::result::Result<T, Box<dyn Any + S
     HOOK.call_once(|| {
         let outer = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
-            if !INSIDE.with(Cell::get) {
+            let ours = INSIDE.with(Cell::get) || thread::current().name() == Some(namespace::THREAD);
+            if !ours {
                 outer(info);
             }
         }));

@@ -1,11 +1,9 @@
 //! The six methods and those around them.
 
-use super::domain::resource;
-use super::guard::{guard, quiet};
-use super::{handle, optional_text, string, svirt_domain, svirt_error, svirt_manager};
+use super::guard::guard;
+use super::{handle, optional_text, svirt_domain, svirt_error, svirt_manager};
 use crate::error::{Error, Result};
 use std::ffi::{c_char, c_int, c_uint};
-use std::ptr;
 
 /// Restore flag: another host runs the guest now. Our hold is dropped, labels on shared file systems stay.
 pub const SVIRT_RESTORE_MIGRATED: c_uint = 1;
@@ -23,7 +21,7 @@ pub struct svirt_process_label {
 ///
 /// # Safety
 /// The pointers are NULL or live handles.
-unsafe fn both<'a>(
+pub(super) unsafe fn both<'a>(
     manager: *mut svirt_manager,
     domain: *mut svirt_domain,
 ) -> Result<(&'a crate::manager::Manager, &'a crate::domain::Domain)> {
@@ -237,158 +235,4 @@ pub unsafe extern "C" fn svirt_domain_check_security_process_label(
             manager.check_security_process_label(domain, positive(pid)?).map(|()| 0)
         })
     }
-}
-
-/// Hot plug: labels one resource of a running guest and adds it to the domain.
-///
-/// Errors: as svirt_domain_add_resource() and svirt_domain_set_security_all_label(); ENOTSUP landlock cannot
-/// allow a running guest another path: pass it a descriptor. Between fork and exec: no.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn svirt_domain_set_security_resource_label(
-    manager: *mut svirt_manager,
-    domain: *mut svirt_domain,
-    kind: c_int,
-    path: *const c_char,
-    flags: c_uint,
-    error: *mut *mut svirt_error,
-) -> c_int {
-    // SAFETY: pointers by contract.
-    unsafe {
-        guard(error, || {
-            let (manager, domain) = both(manager, domain)?;
-            manager.set_security_resource_label(domain, resource(kind, path, flags)?).map(|()| 0)
-        })
-    }
-}
-
-/// Hot unplug: gives one resource back, unless another of the guest's resources is the same file, and takes
-/// it out of the domain. With nothing held it is success. Errors: EINVAL as svirt_domain_add_resource().
-/// Between fork and exec: no.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn svirt_domain_restore_security_resource_label(
-    manager: *mut svirt_manager,
-    domain: *mut svirt_domain,
-    kind: c_int,
-    path: *const c_char,
-    flags: c_uint,
-    error: *mut *mut svirt_error,
-) -> c_int {
-    // SAFETY: pointers by contract.
-    unsafe {
-        guard(error, || {
-            let (manager, domain) = both(manager, domain)?;
-            manager.restore_security_resource_label(domain, &resource(kind, path, flags)?).map(|()| 0)
-        })
-    }
-}
-
-/// What a file system mounted for the guest needs among its mount options: empty, or beginning with a comma
-/// to be appended to others. NULL on bad arguments. The caller frees it with svirt_string_free().
-/// Between fork and exec: no.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn svirt_domain_security_mount_options(
-    manager: *mut svirt_manager,
-    domain: *mut svirt_domain,
-) -> *mut c_char {
-    // SAFETY: pointers by contract.
-    let options = || unsafe { both(manager, domain) }.and_then(|(m, d)| m.security_mount_options(d));
-    quiet(ptr::null_mut(), || string(options().ok()))
-}
-
-/// Moves what is remembered from one image to another, after a block copy has pivoted. Not in this version:
-/// ENOTSUP. Between fork and exec: no.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn svirt_domain_move_image(
-    manager: *mut svirt_manager,
-    domain: *mut svirt_domain,
-    from: *const c_char,
-    to: *const c_char,
-    error: *mut *mut svirt_error,
-) -> c_int {
-    // SAFETY: pointers by contract.
-    unsafe {
-        guard(error, || {
-            both(manager, domain)?;
-            super::text(from, "path")?;
-            super::text(to, "path")?;
-            later("moving what is remembered")
-        })
-    }
-}
-
-/// Labels an open image or tap device. Not in this version: ENOTSUP. Between fork and exec: no.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn svirt_domain_set_security_fd_label(
-    manager: *mut svirt_manager,
-    domain: *mut svirt_domain,
-    fd: c_int,
-    kind: c_int,
-    error: *mut *mut svirt_error,
-) -> c_int {
-    // SAFETY: pointers by contract.
-    unsafe {
-        guard(error, || {
-            both(manager, domain)?;
-            crate::domain::Kind::from_number(kind)?;
-            if fd < 0 {
-                return Err(Error::new(libc::EBADF, format!("{fd} is not a descriptor")));
-            }
-            later("labelling descriptors")
-        })
-    }
-}
-
-/// Sockets that this thread makes from now on get the guest's label. Not in this version: ENOTSUP.
-/// Between fork and exec: yes, when `error` is NULL.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn svirt_domain_set_security_socket_label(
-    manager: *mut svirt_manager,
-    domain: *mut svirt_domain,
-    error: *mut *mut svirt_error,
-) -> c_int {
-    // SAFETY: pointers by contract.
-    unsafe { no_sockets(manager, domain, error) }
-}
-
-/// Sockets that this thread makes from now on get the label that the guest may connect to. Not in this version: ENOTSUP.
-/// Between fork and exec: yes, when `error` is NULL.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn svirt_domain_set_security_daemon_socket_label(
-    manager: *mut svirt_manager,
-    domain: *mut svirt_domain,
-    error: *mut *mut svirt_error,
-) -> c_int {
-    // SAFETY: pointers by contract.
-    unsafe { no_sockets(manager, domain, error) }
-}
-
-/// Sockets that this thread makes from now on get the usual label again. Not in this version: ENOTSUP.
-/// Between fork and exec: yes, when `error` is NULL.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn svirt_domain_clear_security_socket_label(
-    manager: *mut svirt_manager,
-    domain: *mut svirt_domain,
-    error: *mut *mut svirt_error,
-) -> c_int {
-    // SAFETY: pointers by contract.
-    unsafe { no_sockets(manager, domain, error) }
-}
-
-/// # Safety
-/// Pointers by contract.
-unsafe fn no_sockets(
-    manager: *mut svirt_manager,
-    domain: *mut svirt_domain,
-    error: *mut *mut svirt_error,
-) -> c_int {
-    if error.is_null() {
-        // No allocation: this may be a child between fork and exec.
-        return if manager.is_null() || domain.is_null() { -libc::EINVAL } else { -libc::ENOTSUP };
-    }
-    // SAFETY: as the caller promises.
-    unsafe { guard(error, || both(manager, domain).and_then(|_| later("labels of sockets"))) }
-}
-
-fn later(what: &str) -> Result<c_int> {
-    Err(Error::unsupported(format!("{what}: not in this version")))
 }

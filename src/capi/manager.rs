@@ -125,37 +125,3 @@ pub unsafe extern "C" fn svirt_manager_reconcile(
         })
     }
 }
-
-/// Begins to collect this thread's labelling for another mount namespace. Not in this version: ENOTSUP.
-/// Between fork and exec: no.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn svirt_manager_transaction_start(
-    manager: *mut svirt_manager,
-    error: *mut *mut svirt_error,
-) -> c_int {
-    // SAFETY: pointers by contract.
-    unsafe { guard(error, || handle(manager, "manager")?.0.check_process().and_then(|()| no_transactions())) }
-}
-
-/// Does what was collected in the mount namespace of `pid` (-1: here). Not in this version: ENOTSUP.
-/// Between fork and exec: no.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn svirt_manager_transaction_commit(
-    manager: *mut svirt_manager,
-    pid: libc::pid_t,
-    error: *mut *mut svirt_error,
-) -> c_int {
-    let _ = pid;
-    // SAFETY: pointers by contract.
-    unsafe { guard(error, || handle(manager, "manager")?.0.check_process().and_then(|()| no_transactions())) }
-}
-
-/// Drops what was collected; without a transaction nothing happens. Between fork and exec: no.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn svirt_manager_transaction_abort(manager: *mut svirt_manager) {
-    let _ = manager;
-}
-
-fn no_transactions() -> Result<c_int> {
-    Err(Error::unsupported("transactions in mount namespaces are not in this version"))
-}

@@ -10,17 +10,23 @@
 mod domain;
 mod error;
 mod guard;
+mod hotplug;
 mod image;
 mod label;
 mod manager;
 mod options;
+mod socket;
+mod transaction;
 
 pub use domain::*;
 pub use error::*;
+pub use hotplug::*;
 pub use image::*;
 pub use label::*;
 pub use manager::*;
 pub use options::*;
+pub use socket::*;
+pub use transaction::*;
 
 use crate::error::{Error, Result};
 use std::ffi::{CStr, CString, c_char};

@@ -6,10 +6,14 @@ use crate::error::{Error, Result};
 use crate::sys::cell::Cell;
 use crate::sys::fork;
 use parking_lot::{Mutex, MutexGuard};
+use std::sync::Arc;
 
-/// A guest as the library's callers hold it.
+/// A guest as the library's callers hold it; a clone is the same guest.
+#[derive(Debug, Clone)]
+pub struct Domain(Arc<Shared>);
+
 #[derive(Debug)]
-pub struct Domain {
+struct Shared {
     generation: u64,
     definition: Mutex<Definition>,
     plan: Cell<Plan>,
@@ -18,24 +22,25 @@ pub struct Domain {
 impl Domain {
     /// A handle for a definition.
     pub fn new(definition: Definition) -> Self {
-        Self { generation: fork::generation(), definition: Mutex::new(definition), plan: Cell::default() }
+        let definition = Mutex::new(definition);
+        Self(Arc::new(Shared { generation: fork::generation(), definition, plan: Cell::default() }))
     }
 
     /// The definition, for as long as the guard lives; `EDEADLK` in a forked child, where the lock may
     /// be held by a thread that does not exist there.
     pub fn lock(&self) -> Result<MutexGuard<'_, Definition>> {
         self.check_process()?;
-        Ok(self.definition.lock())
+        Ok(self.0.definition.lock())
     }
 
     /// `EDEADLK` in a forked child.
     pub fn check_process(&self) -> Result<()> {
-        same_process(self.generation)
+        same_process(self.0.generation)
     }
 
     /// The child's plan.
     pub fn plan(&self) -> &Cell<Plan> {
-        &self.plan
+        &self.0.plan
     }
 }
 

@@ -6,8 +6,8 @@ pub mod decide;
 pub mod levels;
 pub mod policy;
 
-use super::{Decision, Driver, Labels, ProcessLabel, device_label};
-use crate::child::Step;
+use super::{Decision, Descriptor, Driver, Labels, Opened, ProcessLabel, device_label};
+use crate::child::{SocketLabels, Step};
 use crate::domain::{Definition, Resource, Seclabel, SeclabelType, Uuid};
 use crate::error::{Error, Result};
 use crate::image::Label;
@@ -19,9 +19,12 @@ use levels::{Pairs, key_of};
 use policy::{Files, Policy};
 use selinux::label::{Labeler, back_end};
 use selinux::{KernelSupport, SELinuxMode, SecurityContext};
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// The label of the sockets that a thread makes.
+const SOCKETS: &CStr = c"/proc/thread-self/attr/sockcreate";
 
 /// What the driver is opened with.
 #[derive(Debug)]
@@ -208,6 +211,35 @@ impl Driver for Selinux {
             Wanted::Content => contexts.content.to_string(),
         };
         Ok(Decision::Set(Label::Context(label.into())))
+    }
+
+    fn fd_label(&self, _: &Definition, seclabel: &Seclabel, opened: &Descriptor<'_>) -> Result<Decision> {
+        let Some(image_label) = seclabel.image_label.as_deref().filter(|_| seclabel.relabel) else {
+            return Ok(Decision::Leave);
+        };
+        // A tap device keeps the type that the policy gives it, and gets the guest's level.
+        let label = match opened.name.filter(|_| opened.opened == Opened::Tap) {
+            Some(name) => match self.default_label(name, opened.mode) {
+                Some(Label::Context(default)) => {
+                    let range = image_label.parse::<Context>()?.range;
+                    Context { range, ..default.parse()? }.to_string()
+                }
+                _ => image_label.to_owned(),
+            },
+            None => image_label.to_owned(),
+        };
+        Ok(Decision::Set(Label::Context(label.into())))
+    }
+
+    fn socket_labels(&self, label: &str) -> Result<Option<SocketLabels>> {
+        let range = label.parse::<Context>()?.range;
+        let daemon = Context { range, ..self.daemon.clone() }.to_string();
+        let bytes = |text: &str| [text.as_bytes(), b"\0"].concat().into_boxed_slice();
+        Ok(Some(SocketLabels { file: SOCKETS, guest: bytes(label), daemon: bytes(&daemon) }))
+    }
+
+    fn socket_attribute(&self) -> Option<&'static CStr> {
+        Some(SOCKETS)
     }
 
     fn tolerates(&self, errno: i32) -> bool {

@@ -304,7 +304,7 @@ impl Image<'_> {
                 info!("{}: its label is remembered in the ledger only: {error}", self.path.display());
                 Ok(false)
             }
-            Err(error) => Err(self.failed("cannot remember its label in attributes", &error)),
+            Err(error) => Err(self.failed("cannot remember its label in attributes (is there room for them? option remember=ledger does without)", &error)),
         }
     }
 
@@ -334,7 +334,8 @@ impl Image<'_> {
         }
         let Err(error) = put(self.node, &hold.label) else { return Ok(true) };
         let errno = error.raw_os_error().unwrap_or(libc::EIO);
-        if let Label::Grant { .. } = hold.label {
+        // What nobody can write to may be readable to the guest as it is.
+        if matches!(hold.label, Label::Grant { .. }) && errno != libc::EROFS {
             return Err(self.no_acl(&error));
         }
         let has = standing.current.as_ref().map_or_else(|| "no label".to_owned(), Label::to_string);

@@ -290,7 +290,14 @@ pub fn forget_own(node: &Node, model: &str, with_acl: bool) -> io::Result<()> {
 
 fn remove(node: &Node, name: &CStr) -> io::Result<()> {
     match xattr::remove(node.xattrs(), name) {
-        Err(e) if !matches!(e.raw_os_error(), Some(libc::ENODATA | libc::EOPNOTSUPP | libc::EPERM)) => Err(e),
+        Err(e)
+            if !matches!(
+                e.raw_os_error(),
+                Some(libc::ENODATA | libc::EOPNOTSUPP | libc::EPERM | libc::EROFS)
+            ) =>
+        {
+            Err(e)
+        }
         _ => Ok(()),
     }
 }
@@ -303,4 +310,16 @@ pub fn remember_acl(node: &Node, acl: &[u8]) -> io::Result<()> {
 /// The remembered access control list.
 pub fn remembered_acl(node: &Node) -> io::Result<Vec<u8>> {
     xattr::get(node.xattrs(), ACL)
+}
+
+/// Writes what is given back; `None`: it had no label.
+pub fn set_original(node: &Node, model: &str, original: Option<&Label>) -> io::Result<()> {
+    let (on, name) = (node.xattrs(), &Names::of(model).original);
+    match original {
+        Some(original) => xattr::set(on, name, original.to_string().as_bytes()),
+        None => xattr::remove(on, name).or_else(|e| match e.raw_os_error() {
+            Some(libc::ENODATA) => Ok(()),
+            _ => Err(e),
+        }),
+    }
 }

@@ -14,6 +14,7 @@ use crate::sys::node::{Identity, Node};
 use std::cell::Cell;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Gives back everything that a domain holds; goes on after an error and reports the first.
 pub fn restore_all(holder: Holder, settings: &Settings<'_>, migrated: bool) -> Result<()> {
@@ -121,20 +122,8 @@ pub fn write_off(holder: Holder, guest: &mut Guest, settings: &Settings<'_>, gon
 
 /// Ends a domain's hold; the last one gives the image back. Who is no holder changes nothing.
 pub fn let_go(holder: Holder, hold: &Hold, settings: &Settings<'_>, migrated: bool) -> Result<()> {
-    let path = &hold.path;
-    let node = match Node::find(path) {
-        Ok(node) => node,
-        Err(error) if is_gone(&error) => {
-            info!("{}: is gone, nothing to give back", path.display());
-            return lost(holder, hold, settings);
-        }
-        Err(error) => return Err(Error::at(path, "cannot find the image to give it back", &error)),
-    };
-    let identity = node.identity();
-    if hold.identity.is_some_and(|known| known != identity) {
-        warning!("{}: names another file now, which is left alone", path.display());
-        return lost(holder, hold, settings);
-    }
+    let Some((node, path)) = find_again(hold)? else { return lost(holder, hold, settings) };
+    let (path, identity) = (&path, node.identity());
     let (key, locked) = ((identity, hold.model), Cell::new(false));
     let image = Image { node: &node, path, key, holder, settings, locked: &locked };
     Table::get().with_image(identity, |models| {
@@ -143,6 +132,27 @@ pub fn let_go(holder: Holder, hold: &Hold, settings: &Settings<'_>, migrated: bo
         models.drop_holder(hold.model, holder);
         Ok(())
     })
+}
+
+/// Finds an image by the name under which the domain knows it, or the first holder in this process.
+fn find_again(hold: &Hold) -> Result<Option<(Node, Arc<Path>)>> {
+    let first = hold.identity.and_then(|identity| {
+        Table::get()
+            .with_image(identity, |models| models.of(hold.model).as_ref().map(|held| held.path.clone()))
+    });
+    for path in std::iter::once(hold.path.clone()).chain(first.filter(|first| *first != hold.path)) {
+        match Node::find(&path) {
+            Ok(node) if hold.identity.is_none_or(|known| known == node.identity()) => {
+                return Ok(Some((node, path)));
+            }
+            Ok(_) => warning!("{}: names another file now, which is left alone", path.display()),
+            Err(error) if is_gone(&error) || error.raw_os_error() == Some(libc::ELOOP) => {
+                info!("{}: is gone, nothing to give back", path.display());
+            }
+            Err(error) => return Err(Error::at(&path, "cannot find the image to give it back", &error)),
+        }
+    }
+    Ok(None)
 }
 
 /// The file is not there any more; nothing but the lists can be put in order.

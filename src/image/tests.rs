@@ -37,11 +37,11 @@ fn ledger_only() -> Settings<'static> {
 }
 
 fn restore_all(holder: Holder, migrated: bool) -> Result<()> {
-    super::restore_all(holder, &all(), migrated)
+    super::release::restore_all(holder, &all(), migrated)
 }
 
 fn restore(holder: Holder, path: &Path) -> Result<()> {
-    super::restore(holder, path, &all())
+    super::release::restore(holder, path, &all())
 }
 
 const CONTEXT: &str = "system_u:object_r:svirt_image_t:s0:c1,c2";
@@ -67,7 +67,7 @@ fn files<const N: usize>(names: [&str; N]) -> (TempDir, [PathBuf; N]) {
 }
 
 fn set(holder: Holder, steps: Vec<Step>, settings: &Settings<'_>) -> Result<()> {
-    super::set(holder, steps, settings, || Ok(()))
+    super::apply::set(holder, steps, settings, || Ok(()))
 }
 
 fn owner(path: &Path) -> (u32, u32) {
@@ -209,7 +209,7 @@ fn what_fails_after_the_labels_undoes_them() {
         assert_eq!(owner(&disk), (1, 1));
         Err(crate::error::Error::invalid("as agreed"))
     };
-    assert_eq!(super::set(holder(), steps, &all(), failed).unwrap_err().errno(), libc::EINVAL);
+    assert_eq!(super::apply::set(holder(), steps, &all(), failed).unwrap_err().errno(), libc::EINVAL);
     assert_untouched(&disk);
 }
 

@@ -1,11 +1,11 @@
 //! The files of domains: labelled, given back.
 
 use super::Manager;
-use crate::domain::{Domain, Resource};
+use crate::domain::{Definition, Domain, Resource};
 use crate::driver::Moment;
 use crate::error::Result;
-use crate::image::{self, Step};
-use crate::reservation::Holder;
+use crate::image::Task;
+use std::path::Path;
 
 impl Manager {
     /// Labels everything the domain uses, or nothing.
@@ -13,24 +13,16 @@ impl Manager {
         self.check_process()?;
         let definition = &mut *domain.lock()?;
         self.claim(domain, definition)?;
-        let (holder, steps) = (self.holder(definition.uuid), self.steps(definition, &definition.resources)?);
-        let then = || self.apply(domain, definition, Moment::SetAll, |_| {});
-        self.label(holder, steps, then)
-    }
-
-    /// Labels files and calls `then`; a stack that labels none goes straight there.
-    fn label(&self, holder: Holder, steps: Vec<Step>, then: impl FnOnce() -> Result<()>) -> Result<()> {
-        if self.store.is_none() {
-            return then();
-        }
-        self.with_settings(|settings| image::set(holder, steps, settings, then))
+        let steps = self.steps(definition, &definition.resources)?;
+        let task = Task::Set(self.holder(definition.uuid), steps);
+        self.change(domain, definition, vec![task], Moment::SetAll, |_| {})
     }
 
     /// Gives back everything that the domain holds, and nothing else.
     pub fn restore_security_all_label(&self, domain: &Domain, migrated: bool) -> Result<()> {
         self.check_process()?;
         let uuid = domain.lock()?.uuid;
-        self.with_settings(|settings| image::restore_all(self.holder(uuid), settings, migrated))
+        self.label_files(vec![Task::RestoreAll(self.holder(uuid), migrated)])
     }
 
     /// Labels one resource of a running domain, and adds it to the domain.
@@ -38,13 +30,9 @@ impl Manager {
         self.check_process()?;
         let definition = &mut *domain.lock()?;
         self.claim(domain, definition)?;
-        let holder = self.holder(definition.uuid);
         let steps = self.steps(definition, std::slice::from_ref(&resource))?;
-        let then = || {
-            definition.resources.push(resource);
-            self.apply(domain, definition, Moment::Plug, |before| drop(before.resources.pop()))
-        };
-        self.label(holder, steps, then)
+        let task = Task::Set(self.holder(definition.uuid), steps);
+        self.change(domain, definition, vec![task], Moment::Plug, |all| all.push(resource))
     }
 
     /// Gives back one resource, and takes it out of the domain.
@@ -52,17 +40,81 @@ impl Manager {
         self.check_process()?;
         let definition = &mut *domain.lock()?;
         let same = |other: &Resource| other.kind == resource.kind && other.path == resource.path;
-        let mut result = Ok(());
-        let found = definition.resources.iter().rposition(same).map(|at| definition.resources.remove(at));
+        let at = definition.resources.iter().rposition(same);
         // The domain's own knows how its files are found.
-        let paths = self.paths(found.as_ref().unwrap_or(resource));
-        if found.is_some() && definition.seclabels.iter().any(|seclabel| seclabel.live) {
-            result = self.apply(domain, definition, Moment::Unplug, |_| {});
+        let known = at.map_or(resource, |at| &definition.resources[at]);
+        let task = Task::Restore(self.holder(definition.uuid), self.paths(known));
+        match at {
+            Some(at) if is_live(definition) => {
+                self.change(domain, definition, vec![task], Moment::Unplug, |all| drop(all.remove(at)))
+            }
+            at => {
+                at.map(|at| definition.resources.remove(at));
+                self.label_files(vec![task])
+            }
         }
-        let holder = self.holder(definition.uuid);
-        for path in paths {
-            result = result.and(self.with_settings(|settings| image::restore(holder, &path, settings)));
-        }
-        result
     }
+
+    /// After a block copy has pivoted: `to` takes the place of `from` in the domain, and is remembered as
+    /// `from` was; `from` is given back.
+    pub fn move_image(&self, domain: &Domain, from: &Path, to: &Path) -> Result<()> {
+        self.check_process()?;
+        let definition = &mut *domain.lock()?;
+        let task = Task::Move(self.holder(definition.uuid), from.to_owned(), to.to_owned());
+        let Some(at) = definition.resources.iter().position(|r| r.path == from && !r.flags.backing) else {
+            return self.label_files(vec![task]);
+        };
+        // A mirror that was plugged in before is the disk now.
+        let plugged = definition.resources.iter().any(|r| r.path == to);
+        let edit = |all: &mut Vec<Resource>| {
+            if plugged {
+                all.remove(at);
+            } else {
+                all[at].path = to.to_owned();
+                all[at].added = true;
+            }
+        };
+        if !is_live(definition) {
+            self.label_files(vec![task])?;
+            edit(&mut definition.resources);
+            return Ok(());
+        }
+        let moment = if plugged { Moment::Unplug } else { Moment::Plug };
+        self.change(domain, definition, vec![task], moment, edit)
+    }
+
+    /// Does what concerns files, then changes the domain's resources and lets the drivers follow; all or
+    /// nothing. In a transaction the files wait for its end.
+    fn change(
+        &self,
+        domain: &Domain,
+        definition: &mut Definition,
+        tasks: Vec<Task>,
+        moment: Moment,
+        edit: impl FnOnce(&mut Vec<Resource>),
+    ) -> Result<()> {
+        let before = definition.resources.clone();
+        let then = || {
+            edit(&mut definition.resources);
+            self.apply(domain, definition, moment, |now| now.resources.clone_from(&before))
+        };
+        if !self.in_transaction() {
+            return self.run(tasks, then);
+        }
+        then()?;
+        self.collect(tasks, Some((domain.clone(), before, moment)));
+        Ok(())
+    }
+
+    fn label_files(&self, tasks: Vec<Task>) -> Result<()> {
+        if !self.in_transaction() {
+            return self.run(tasks, || Ok(()));
+        }
+        self.collect(tasks, None);
+        Ok(())
+    }
+}
+
+fn is_live(definition: &Definition) -> bool {
+    definition.seclabels.iter().any(|seclabel| seclabel.live)
 }

@@ -295,13 +295,14 @@ impl Manager {
 
     /// `seclabels` are in the drivers' order.
     fn plan(&self, definition: &Definition, seclabels: &[Seclabel]) -> Result<Plan> {
-        let mut steps = Vec::with_capacity(seclabels.len());
+        let (mut steps, mut sockets) = (Vec::with_capacity(seclabels.len()), Vec::new());
         for (driver, seclabel) in self.drivers.iter().zip(seclabels) {
             if let (true, Some(label)) = (confines(seclabel), &seclabel.label) {
                 steps.extend(driver.set_security_process_label(definition, label)?);
+                sockets.extend(driver.socket_labels(label)?);
             }
         }
-        Ok(Plan::new(self.id, steps))
+        Ok(Plan::new(self.id, steps, sockets))
     }
 }
 

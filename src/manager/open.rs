@@ -103,6 +103,7 @@ pub(super) fn open(drivers: Option<&str>, options: &Options) -> Result<Manager> 
         durable,
         store,
         host: Host::default(),
+        transactions: Default::default(),
     })
 }
 

@@ -10,7 +10,7 @@ shift
 job=$(mktemp -d)
 trap 'rm -rf "$job"' EXIT
 export PKG_CONFIG_PATH=$stage/lib/pkgconfig
-for source in c-tests/test_{selinux,contract,input,child}.c examples/mini-vmd.c; do
+for source in c-tests/test_{selinux,selinux_hotplug,contract,input,child}.c examples/mini-vmd.c; do
     # shellcheck disable=SC2046
     cc -std=gnu11 -O1 -o "$job/$(basename "$source" .c)" "$root/$source" \
         $(pkg-config --cflags --libs svirt) -lcmocka -lpthread
@@ -71,6 +71,7 @@ chcon -t virtd_exec_t /job/mini-vmd /job/test_* /job/python3
 before=$(getfattr -dm - -e hex $images/*.img $images/*.iso 2>/dev/null)
 step "C tests as virtd_t" /job/test_selinux
 step "the contract as virtd_t" /job/test_contract
+step "hot plug as virtd_t" /job/test_selinux_hotplug
 step "bad input as virtd_t" /job/test_input
 step "Python as virtd_t" /job/python3 /job/python/test_selinux.py
 step "mini-vmd, selinux" watch

@@ -1,0 +1,84 @@
+//! What a caller wants done with images: at once, or together with more when a transaction ends.
+
+use super::{Settings, Step, apply, descriptor, moving, release};
+use crate::error::Result;
+use crate::reservation::Holder;
+use std::path::PathBuf;
+use std::vec::IntoIter;
+
+/// One thing to do for one domain.
+#[derive(Debug)]
+pub enum Task {
+    /// Put labels on.
+    Set(Holder, Vec<Step>),
+    /// Give these images back.
+    Restore(Holder, Vec<PathBuf>),
+    /// Give everything back; `true`: another host runs the domain now.
+    RestoreAll(Holder, bool),
+    /// Make the second image what the first one was to the domain.
+    Move(Holder, PathBuf, PathBuf),
+}
+
+/// Does all tasks and calls `then`. When something cannot be labelled, or `then` fails, what was labelled is
+/// given back and nothing is moved. What comes before the first label is given back before, everything else
+/// afterwards; an image that cannot be given back stops nothing, and the first such error is the result.
+pub fn run(mut tasks: Vec<Task>, settings: &Settings<'_>, then: impl FnOnce() -> Result<()>) -> Result<()> {
+    let labels = |task: &Task| matches!(task, Task::Set(..) | Task::Move(..));
+    let later = tasks.split_off(tasks.iter().position(labels).unwrap_or(tasks.len()));
+    let before = finish(tasks, settings);
+    let mut sets: Vec<(Holder, Vec<Step>)> = Vec::new();
+    let mut after = Vec::with_capacity(later.len());
+    for task in later {
+        let (holder, steps) = match task {
+            Task::Set(holder, steps) => (holder, steps),
+            Task::Move(holder, from, to) => {
+                let steps = moving::steps(holder, &from, &to, settings)?;
+                after.push(Task::Move(holder, from, to));
+                (holder, steps)
+            }
+            task => {
+                after.push(task);
+                continue;
+            }
+        };
+        match sets.iter_mut().find(|(other, _)| *other == holder) {
+            Some((_, all)) => all.extend(steps),
+            None => sets.push((holder, steps)),
+        }
+    }
+    // One order for all threads, so that two transactions cannot wait for each other's domains.
+    sets.sort_unstable_by_key(|(holder, _)| (holder.owner, holder.uuid));
+    set(sets.into_iter(), settings, Box::new(then))?;
+    before.and(finish(after, settings))
+}
+
+/// Labels for one domain inside labelling for the one before, so that a failure undoes them all.
+fn set<'a>(
+    mut sets: IntoIter<(Holder, Vec<Step>)>,
+    settings: &'a Settings<'_>,
+    then: Box<dyn FnOnce() -> Result<()> + 'a>,
+) -> Result<()> {
+    match sets.next() {
+        Some((holder, steps)) => apply::set(holder, steps, settings, move || set(sets, settings, then)),
+        None => then(),
+    }
+}
+
+fn finish(tasks: Vec<Task>, settings: &Settings<'_>) -> Result<()> {
+    let mut first = Ok(());
+    let mut next = |result: Result<()>| first = std::mem::replace(&mut first, Ok(())).and(result);
+    for task in tasks {
+        match task {
+            Task::Set(..) => {}
+            Task::Move(holder, from, to) => next(moving::finish(holder, &from, &to, settings)),
+            Task::Restore(holder, paths) => {
+                paths.iter().for_each(|path| next(release::restore(holder, path, settings)));
+            }
+            Task::RestoreAll(holder, migrated) => {
+                next(release::restore_all(holder, settings, migrated));
+                next(descriptor::give_back(holder));
+            }
+        }
+    }
+    first
+}

@@ -1,0 +1,64 @@
+//! Labels for descriptors that the daemon hands to a guest.
+
+use super::Manager;
+use crate::domain::{Domain, SeclabelType};
+use crate::driver::{Decision, Descriptor, Opened};
+use crate::error::{Error, Result};
+use crate::image;
+use crate::sys::node::Node;
+use std::fs;
+use std::os::fd::RawFd;
+use std::path::Path;
+
+/// The kinds of tap devices that have a node of their own.
+const TAPS: [&str; 2] = ["macvtap", "ipvtap"];
+
+/// The node behind every `tun` and `tap` interface: major and minor.
+const TUN: (u32, u32) = (10, 200);
+
+impl Manager {
+    /// Labels what a descriptor refers to, until the domain gives back all that it holds.
+    pub fn set_security_fd_label(&self, domain: &Domain, fd: RawFd, opened: Opened) -> Result<()> {
+        self.check_process()?;
+        let node = Node::of(fd).map_err(|e| Error::os(format_args!("descriptor {fd}"), &e))?;
+        let definition = &mut *domain.lock()?;
+        self.claim(domain, definition)?;
+        if opened == Opened::Tap && !has_own_node(&node, fd)? {
+            return Ok(());
+        }
+        let name = node.name().ok().and_then(|(name, leads_here)| leads_here.then_some(name));
+        let descriptor = Descriptor { opened, name: name.as_deref(), mode: node.mode() };
+        let mut labels = Vec::with_capacity(self.drivers.len());
+        for driver in &self.drivers {
+            let Some(seclabel) = definition.seclabel(driver.model()) else { continue };
+            if seclabel.kind == SeclabelType::None {
+                continue;
+            }
+            if let Decision::Set(label) = driver.fd_label(definition, seclabel, &descriptor)? {
+                labels.push((driver.model(), label));
+            }
+        }
+        let holder = self.holder(definition.uuid);
+        self.with_settings(|settings| image::set_descriptor(holder, &node, name, labels, settings))
+    }
+}
+
+/// Whether a tap device is one that has a node in `/dev`; all others share one, which is never labelled.
+fn has_own_node(node: &Node, fd: RawFd) -> Result<bool> {
+    let Some((major, minor)) = node.character_device() else {
+        return Err(Error::invalid(format!(
+            "descriptor {fd} is not a tap device: it is no character device"
+        )));
+    };
+    if (major, minor) == TUN {
+        return Ok(false);
+    }
+    let class = fs::read_link(format!("/sys/dev/char/{major}:{minor}/subsystem")).unwrap_or_default();
+    if TAPS.iter().any(|tap| class.file_name() == Path::new(tap).file_name()) {
+        return Ok(true);
+    }
+    Err(Error::invalid(format!(
+        "descriptor {fd} is not a tap device: it is character device {major}:{minor}, which is no {}",
+        TAPS.join(" or ")
+    )))
+}
