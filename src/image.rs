@@ -9,6 +9,7 @@ mod adopt;
 mod apply;
 mod descriptor;
 mod durable;
+mod errors;
 mod file;
 mod ledger;
 mod moving;

@@ -5,15 +5,16 @@
 
 mod log;
 mod pool;
+mod random;
 
 use crate::domain::Uuid;
 use crate::error::{Error, Result};
-use crate::sys;
 use crate::sys::fork::PerProcess;
 use crate::sys::node::fnv;
 use log::{Log, Record};
 use parking_lot::Mutex;
 use pool::Pool;
+use random::Random;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -382,31 +383,6 @@ impl Book {
     fn held_in(&self, range: Range, holder: Holder) -> impl Iterator<Item = Key> + '_ {
         let universe = &self.ranges[range.0].0;
         self.keys(holder).filter(|key| universe.number(*key).is_some())
-    }
-}
-
-/// Numbers from the kernel, fetched a few at a time.
-#[derive(Default)]
-struct Random {
-    bytes: Vec<[u8; 8]>,
-}
-
-impl Random {
-    /// A uniform number below `count`, which is not zero.
-    fn below(&mut self, count: u32) -> Result<u32> {
-        let count = u64::from(count);
-        loop {
-            let Some(bytes) = self.bytes.pop() else {
-                self.bytes.resize(64, [0; 8]);
-                sys::random(self.bytes.as_flattened_mut()).map_err(|e| Error::os("no random numbers", &e))?;
-                continue;
-            };
-            let number = u64::from_ne_bytes(bytes);
-            // The last, incomplete round of numbers would favour the small ones.
-            if number < u64::MAX - u64::MAX % count {
-                return Ok((number % count) as u32);
-            }
-        }
     }
 }
 

@@ -4,11 +4,10 @@ use super::durable::{self, Meaning, Own, Remembered};
 use super::file::{current, unsupported};
 use super::table::Key;
 use super::{Label, Settings};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::reservation::{self, Class, Holder};
 use crate::sys::node::Node;
 use std::cell::Cell;
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -176,10 +175,5 @@ impl Image<'_> {
         let own = Own::new(None, memory.count.saturating_sub(ours), ours, label);
         self.note(&own)?;
         Ok(own)
-    }
-
-    /// An error about this image.
-    pub fn failed(&self, what: impl std::fmt::Display, error: &io::Error) -> Error {
-        Error::at(self.path, what, error)
     }
 }
