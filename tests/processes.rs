@@ -128,7 +128,8 @@ fn killed_at_random_nothing_is_lost_and_nothing_is_twice() {
         let started = Instant::now();
         while daemons.iter().any(Option::is_some) {
             assert!(started.elapsed() < Duration::from_secs(30 + cycles as u64), "a daemon hangs");
-            std::thread::sleep(Duration::from_millis(2 + random(20)));
+            // Long enough for most to do some work before it is their turn.
+            std::thread::sleep(Duration::from_millis(2 + random(cycles as u64 / 3 + 1)));
             let victim = random(DAEMONS as u64 * 2) as usize;
             for (at, place) in daemons.iter_mut().enumerate() {
                 let Some(daemon) = place else { continue };
