@@ -156,6 +156,10 @@ impl Driver for Apparmor {
         self.profiles.exists(domain)
     }
 
+    fn keeps_profiles(&self) -> bool {
+        true
+    }
+
     fn release_security_label(&self, domain: Uuid) -> Result<()> {
         self.profiles.remove(domain)
     }
