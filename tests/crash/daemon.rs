@@ -6,7 +6,7 @@ use std::path::Path;
 use svirt::domain::{Definition, Domain, Flags, Kind, Resource, Uuid};
 use svirt::driver::selinux::Selinux;
 use svirt::error::Result;
-use svirt::image::{self, Label, Settings, Step, Store};
+use svirt::image::{self, Label, Settings, Step, Store, Task};
 use svirt::manager::Manager;
 use svirt::options::Options;
 use svirt::reservation::{Holder, Registry};
@@ -111,7 +111,7 @@ impl<'a> Guest<'a> {
             Daemon::Manager(manager) => manager.set_security_all_label(&self.domain),
             daemon => daemon.images(self.uuid, |holder, settings| {
                 let steps = disks(self.uuid).into_iter().map(|(name, flags)| self.step(name, flags));
-                image::set(holder, steps.collect(), settings, || Ok(()))
+                image::run(vec![Task::Set(holder, steps.collect())], settings, || Ok(()))
             }),
         }
     }
@@ -122,7 +122,7 @@ impl<'a> Guest<'a> {
                 manager.set_security_resource_label(&self.domain, resource(self.directory, name, 0))
             }
             daemon => daemon.images(self.uuid, |holder, settings| {
-                image::set(holder, vec![self.step(name, 0)], settings, || Ok(()))
+                image::run(vec![Task::Set(holder, vec![self.step(name, 0)])], settings, || Ok(()))
             }),
         }
     }
@@ -133,7 +133,7 @@ impl<'a> Guest<'a> {
                 manager.restore_security_resource_label(&self.domain, &resource(self.directory, name, 0))
             }
             daemon => daemon.images(self.uuid, |holder, settings| {
-                image::restore(holder, &self.directory.join(name), settings)
+                image::run(vec![Task::Restore(holder, vec![self.directory.join(name)])], settings, || Ok(()))
             }),
         }
     }
@@ -141,9 +141,9 @@ impl<'a> Guest<'a> {
     fn restore(&self) -> Result<()> {
         match self.daemon {
             Daemon::Manager(manager) => manager.restore_security_all_label(&self.domain, false),
-            daemon => {
-                daemon.images(self.uuid, |holder, settings| image::restore_all(holder, settings, false))
-            }
+            daemon => daemon.images(self.uuid, |holder, settings| {
+                image::run(vec![Task::RestoreAll(holder, false)], settings, || Ok(()))
+            }),
         }
     }
 
