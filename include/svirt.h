@@ -694,7 +694,7 @@ void svirt_options_free(struct svirt_options *options);
 /**
  * Sockets that the calling thread makes from now on have the label of the guest's process, until
  * svirt_domain_clear_security_socket_label(): for sockets that are handed to the guest. Other threads are
- * not concerned, and an exec ends it. Only selinux labels sockets; without it nothing is done.
+ * not concerned, but those that this thread starts meanwhile begin with it; an exec ends it. Only selinux labels sockets; without it nothing is done.
  *
  * Between fork and exec: yes, when `error` is NULL; the domain must have got its label by this manager and
  * handle then. With `error`, a handle made from live XML is taken over first.

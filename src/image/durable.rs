@@ -175,6 +175,11 @@ pub enum Meaning {
 }
 
 impl Remembered {
+    /// Whether nothing at all is remembered.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// Reads the attributes; one listing tells the usual image, which has none.
     pub fn read(node: &Node, model: &str) -> io::Result<Self> {
         let on = node.xattrs();

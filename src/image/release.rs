@@ -268,7 +268,8 @@ fn give_back(image: &Image<'_>, standing: &Standing, hold: &Hold) -> Result<()> 
 }
 
 fn forget(image: &Image<'_>, standing: &Standing) -> Result<()> {
-    let Some(memory) = &standing.memory else { return Ok(()) };
+    // A policy may let a daemon relabel a device node and yet not even try to remove what is not there.
+    let Some(memory) = standing.memory.as_ref().filter(|memory| !memory.is_empty()) else { return Ok(()) };
     durable::forget(image.node, image.model(), memory.has_acl)
         .map_err(|e| image.failed("cannot update what is remembered", &e))
 }
