@@ -9,6 +9,7 @@
 
 pub mod capi;
 pub mod child;
+mod directory;
 pub mod domain;
 pub mod driver;
 pub mod error;

@@ -7,6 +7,7 @@ mod log;
 mod pool;
 mod random;
 
+use crate::directory;
 use crate::domain::Uuid;
 use crate::error::{Error, Result};
 use crate::sys::fork::PerProcess;
@@ -17,7 +18,7 @@ use pool::Pool;
 use random::Random;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// Something that can be taken; the top byte is its [`Class`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -98,20 +99,23 @@ impl std::fmt::Debug for Registry {
 #[derive(Debug, Clone, Copy)]
 pub struct Range(usize);
 
-static REGISTRIES: PerProcess<Mutex<HashMap<PathBuf, Arc<Registry>>>> = PerProcess::new();
+/// Those in use; the last manager that is closed closes the file.
+static REGISTRIES: PerProcess<Mutex<HashMap<PathBuf, Weak<Registry>>>> = PerProcess::new();
 
 impl Registry {
     /// The registry of a runtime directory, which is made when it is missing.
     pub fn open(directory: &Path) -> Result<Arc<Self>> {
+        let directory = directory::private(directory, "runtime_dir")?;
         let mut all = REGISTRIES.get().lock();
-        if let Some(registry) = all.get(directory) {
-            return Ok(registry.clone());
+        if let Some(registry) = all.get(&directory).and_then(Weak::upgrade) {
+            return Ok(registry);
         }
         let mut state =
-            State { log: Log::open(directory)?, book: Book::default(), random: Random::default() };
+            State { log: Log::open(&directory)?, book: Book::default(), random: Random::default() };
         state.catch_up()?;
         let registry = Arc::new(Self { state: Mutex::new(state) });
-        all.insert(directory.to_owned(), registry.clone());
+        all.retain(|_, other| other.strong_count() > 0);
+        all.insert(directory, Arc::downgrade(&registry));
         Ok(registry)
     }
 

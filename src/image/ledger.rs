@@ -8,17 +8,17 @@ use super::acl::Acl;
 use super::durable::boot;
 use super::table::{Hold, Holds, Key, Origin};
 use super::{Label, static_model};
+use crate::directory;
 use crate::error::{Error, Result};
 use crate::log::warning;
 use crate::reservation::Holder;
 use crate::sys::node::fnv;
-use crate::sys::process;
 use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -50,19 +50,7 @@ pub enum Line<'a> {
 impl Ledgers {
     /// The ledgers of a state directory, which is made when it is missing.
     pub fn open(directory: &Path) -> Result<Self> {
-        let failed =
-            |e: &io::Error| Error::at(directory, "cannot use the state directory (option state_dir)", e);
-        DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(|e| failed(&e))?;
-        let facts = fs::metadata(directory).map_err(|e| failed(&e))?;
-        let (uid, _) = process::effective_ids();
-        if facts.uid() != uid && facts.uid() != 0 || facts.mode() & 0o022 != 0 {
-            let text = format!(
-                "{}: the state directory (option state_dir) can be written by others, so what it says cannot be trusted; chown it to uid {uid} and chmod it to 0700",
-                directory.display()
-            );
-            return Err(Error::new(libc::EPERM, text).with_path(directory));
-        }
-        Ok(Self(directory.into()))
+        Ok(Self(directory::private(directory, "state_dir")?.into()))
     }
 
     fn path(&self, holder: Holder) -> PathBuf {

@@ -11,9 +11,9 @@ use crate::domain::Uuid;
 use crate::error::{Error, Result};
 use crate::log::warning;
 use crate::sys::lock;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 pub(super) const RECORD: usize = 32;
@@ -89,11 +89,8 @@ pub struct Log {
 }
 
 impl Log {
-    /// Opens, and where needed creates, the log of a runtime directory.
+    /// Opens, and where needed creates, the log in a directory.
     pub fn open(directory: &Path) -> Result<Self> {
-        DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(|e| {
-            Error::at(directory, "cannot make the runtime directory (option runtime_dir)", &e)
-        })?;
         let path = directory.join("reservations");
         let file =
             Self::open_file(&path).map_err(|e| Error::at(&path, "cannot open the reservations", &e))?;
