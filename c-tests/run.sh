@@ -1,7 +1,7 @@
 #!/bin/bash
 # Compiles the C tests against an installed copy of the library, through pkg-config, and runs them plain,
 # under the sanitizers and under valgrind. Ends with "total: N passed, N failed".
-#   run.sh STAGE
+#   run.sh STAGE    (SVIRT_FORKS=N: how many children are made among busy threads, 2000 when not set)
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$here/..
