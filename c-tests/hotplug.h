@@ -22,7 +22,7 @@ static inline pid_t process_elsewhere(const char *place, const char *name)
         snprintf(path, sizeof path, "%s/%s", place ? place : "", name ? name : "");
         byte = unshare(CLONE_NEWNS) ||
                (place && (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) || mount("none", place, "tmpfs", 0, NULL) ||
-                          close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600))) ?
+                          close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600)))) ?
                    errno : 0;
         if (write(ready[1], &byte, 1) == 1)
             pause();
