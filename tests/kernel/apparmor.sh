@@ -40,4 +40,4 @@ step "the child step under this kernel" /job/test_child
 echo "total: $passed passed, $failed failed"
 [ $failed = 0 ]
 SCRIPT
-"$here/run.sh" -l apparmor "$job"
+"$here/run.sh" -l apparmor -t 1500 "$job"

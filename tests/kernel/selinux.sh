@@ -94,4 +94,4 @@ done
 echo "total: $passed passed, $failed failed"
 [ $failed = 0 ]
 SCRIPT
-"$here/run.sh" -l selinux "$job"
+"$here/run.sh" -l selinux -t 1500 "$job"
