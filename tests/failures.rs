@@ -146,7 +146,7 @@ fn an_ordinary_user() {
     }
     // The same test in a process of user 65534, in a folder that it may use.
     let dir = folder();
-    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    chown(dir.path(), Some(65534), Some(65534)).unwrap();
     let (disk, closed) = (file(&dir, "theirs"), dir.path().join("closed"));
     fs::create_dir(&closed).unwrap();
     make(&closed.join("disk"));
