@@ -21,11 +21,11 @@ from ctypes import POINTER, byref, c_char, c_char_p, c_int, c_size_t, c_uint, c_
 __all__ = ["Domain", "Error", "Flag", "Image", "LogLevel", "Manager", "ProcessLabel", "Resource", "Seclabel",
            "set_log_handler", "version"]
 
-Resource = enum.IntEnum("Resource", [
+Resource = enum.IntEnum("Resource", [*((name, number) for number, name in enumerate([
     "DISK", "KERNEL", "INITRD", "DTB", "ACPI_TABLE", "NVRAM", "LOADER", "HOSTDEV_USB", "HOSTDEV_PCI",
     "HOSTDEV_SCSI", "HOSTDEV_MDEV", "CHARDEV_FILE", "CHARDEV_PIPE", "CHARDEV_UNIX", "CHARDEV_DEVICE",
     "TPM_DEVICE", "TPM_STATE", "INPUT", "NVDIMM", "SHMEM", "FILESYSTEM", "RENDERNODE", "VHOST_USER_SOCKET",
-    "SEV", "SGX", "HUGEPAGES", "FW_CFG", "SAVED_STATE"])
+    "SEV", "SGX", "HUGEPAGES", "FW_CFG", "SAVED_STATE"], 1)), ("TAP", 30)])
 Flag = enum.IntFlag("Flag", ["READONLY", "SHARED", "BACKING", "NO_RELABEL"])
 Seclabel = enum.IntEnum("Seclabel", ["DYNAMIC", "STATIC", "NONE"])
 LogLevel = enum.IntEnum("LogLevel", ["DEBUG", "INFO", "WARNING"])
