@@ -28,3 +28,4 @@ fi
 if command -v rustup >/dev/null && ! { cargo fmt --version && cargo clippy --version; } >/dev/null 2>&1; then
     rustup -q component add rustfmt clippy >/dev/null
 fi
+command -v cargo-fuzz >/dev/null || { echo "deps: installing cargo-fuzz ..."; cargo install -q --locked cargo-fuzz; }

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Everything: Rust, C, Python, the demo, and the booted kernel. Ends with "total: N passed, N failed, N skipped".
+# Everything: Rust, C, Python, fuzzing, the demo, and the booted kernels. Ends with "total: N passed, N failed, N skipped".
 #   tests/run.sh      (make test; as root)
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
@@ -47,9 +47,11 @@ make -s stage || exit 1
 suite "Rust" cargo test --locked --quiet
 suite "C" c-tests/run.sh "$PWD/stage"
 suite "Python" python_tests
+suite "fuzz" fuzz/run.sh 3
 suite "demo, this host" examples/demo.sh
 # shellcheck disable=SC2046
 suite "kernel with SELinux" tests/kernel/selinux.sh "$PWD/stage" $(rust_test_binaries --lib --test rows)
+suite "power loss" tests/kernel/powerloss.sh "$PWD/stage" 5
 suite "kernel with AppArmor" tests/kernel/apparmor.sh "$PWD/stage"
 suite "older kernel with Landlock" tests/kernel/landlock.sh "$PWD/stage" "$(rust_test_binaries --test landlock)"
 

@@ -37,7 +37,7 @@ timeout -k 5 "$seconds" qemu-system-x86_64 -M q35 -accel tcg,thread=multi -cpu m
     -append "root=/dev/nvme0n1 rootfstype=ext4 ro init=/sbin/vm-init console=ttyS0 quiet panic=-1 mitigations=off nokaslr audit=1 audit_backlog_limit=8192 $security vm.lsm=$lsm $extra" \
     -drive "file=$image/root.img,if=none,id=root,format=raw,snapshot=on" -device nvme,drive=root,serial=root \
     -drive "file=$work/job.tar,if=none,id=job,format=raw,readonly=on" -device nvme,drive=job,serial=job "${disk[@]}" \
-    -serial "file:$work/console" -serial stdio </dev/null | tr -d '\r' |
+    -serial "file:$work/console" -serial stdio </dev/null | sed -u 's|\r||g' |
     tee "$work/output" | sed -u '/^@@DENIALS/,/^@@VM-EXIT/d; /^@@VM/d' || true
 status=$(sed -n 's/.*@@VM-EXIT rc=\([0-9]*\).*/\1/p' "$work/output" | tail -1)
 if [ -z "$status" ]; then
