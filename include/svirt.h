@@ -307,6 +307,30 @@ extern "C" {
 #endif // __cplusplus
 
 /**
+ * Hot plug of a whole device, given as libvirt's XML of it (<disk>, <hostdev>, <memory>, …):
+ * labels everything it consists of, with its own seclabels, and adds it to the domain. A file that
+ * the domain alone uses in another way already (a layer that is to be written, say) gets the label for the
+ * new way and keeps one use.
+ *
+ * Errors: EINVAL malformed XML; else as svirt_domain_set_security_all_label(). Everything is as before then.
+ * Between fork and exec: no.
+ */
+int svirt_domain_set_security_device_label(struct svirt_manager *manager,
+                                           struct svirt_domain *domain,
+                                           const char *xml,
+                                           struct svirt_error **error);
+
+/**
+ * Hot unplug of a whole device, given as for svirt_domain_set_security_device_label(): gives everything it
+ * consists of back, unless another of the guest's devices uses it too. With nothing held it is success.
+ * Errors: EINVAL malformed XML. Between fork and exec: no.
+ */
+int svirt_domain_restore_security_device_label(struct svirt_manager *manager,
+                                               struct svirt_domain *domain,
+                                               const char *xml,
+                                               struct svirt_error **error);
+
+/**
  * A guest from libvirt's domain XML, inactive or live; what the library does not need is ignored.
  *
  * Errors: EINVAL malformed XML (with line and column), no name, uuid or type, seclabels that make no

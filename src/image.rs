@@ -7,6 +7,7 @@
 mod acl;
 mod adopt;
 mod apply;
+mod change;
 mod descriptor;
 mod durable;
 mod errors;

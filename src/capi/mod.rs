@@ -7,6 +7,7 @@
 )]
 #![allow(non_camel_case_types, reason = "these are the names C sees")]
 
+mod device;
 mod domain;
 mod error;
 mod guard;

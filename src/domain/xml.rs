@@ -54,6 +54,16 @@ pub fn from_xml(xml: &str) -> Result<Definition> {
     Ok(definition)
 }
 
+/// Reads the files and devices that one device of a domain consists of.
+pub fn device_from_xml(xml: &str, domain: &Definition) -> Result<Vec<Resource>> {
+    let document = parse(xml)?;
+    let mut resources = Vec::new();
+    devices::read_device(document.root_element(), domain.uuid, &domain.name, &mut resources)?;
+    // The XML that the domain is written with has them only when somebody puts them there.
+    resources.iter_mut().for_each(|resource| resource.added = true);
+    Ok(resources)
+}
+
 /// Writes a domain with its seclabels as they are now, and with the resources that calls have added. The
 /// rest of the XML that it was read from stays as it was.
 pub fn to_xml(definition: &Definition) -> Result<String> {

@@ -184,6 +184,11 @@ impl Holds {
         self.0.insert((hold.path.clone(), hold.model), Hold { uses: uses + 1, ..hold });
     }
 
+    /// The same hold with another label.
+    pub fn relabel(&mut self, hold: Hold) {
+        self.0.insert((hold.path.clone(), hold.model), hold);
+    }
+
     /// The hold on an image by that name.
     pub fn get(&self, path: &Arc<Path>, model: &'static str) -> Option<&Hold> {
         self.0.get(&(path.clone(), model))

@@ -1,7 +1,9 @@
 //! What a caller wants done with images: at once, or together with more when a transaction ends.
 
+use super::change::change;
 use super::{Settings, Step, apply, descriptor, moving, release};
 use crate::error::Result;
+use crate::log::warning;
 use crate::reservation::Holder;
 use std::path::PathBuf;
 use std::vec::IntoIter;
@@ -11,6 +13,8 @@ use std::vec::IntoIter;
 pub enum Task {
     /// Put labels on.
     Set(Holder, Vec<Step>),
+    /// The same; an image that the domain alone holds with another label gets the new one.
+    Plug(Holder, Vec<Step>),
     /// Give these images back.
     Restore(Holder, Vec<PathBuf>),
     /// Give everything back; `true`: another host runs the domain now.
@@ -23,14 +27,45 @@ pub enum Task {
 /// given back and nothing is moved. What comes before the first label is given back before, everything else
 /// afterwards; an image that cannot be given back stops nothing, and the first such error is the result.
 pub fn run(mut tasks: Vec<Task>, settings: &Settings<'_>, then: impl FnOnce() -> Result<()>) -> Result<()> {
-    let labels = |task: &Task| matches!(task, Task::Set(..) | Task::Move(..));
+    let labels = |task: &Task| matches!(task, Task::Set(..) | Task::Plug(..) | Task::Move(..));
     let later = tasks.split_off(tasks.iter().position(labels).unwrap_or(tasks.len()));
     let before = finish(tasks, settings);
+    let (mut after, mut changed) = (Vec::with_capacity(later.len()), Vec::new());
+    let labelled = gather(later, settings, &mut after, &mut changed)
+        .and_then(|sets| set(sets.into_iter(), settings, Box::new(then)));
+    if labelled.is_err() {
+        for (holder, step) in changed.iter().rev() {
+            if let Err(error) = change(*holder, step, settings) {
+                warning!("while undoing: {error}");
+            }
+        }
+    }
+    labelled?;
+    before.and(finish(after, settings))
+}
+
+/// What is to be labelled, by domain. `after`: what comes when all is labelled; `changed`: the labels that
+/// were changed already, as they were.
+fn gather(
+    tasks: Vec<Task>,
+    settings: &Settings<'_>,
+    after: &mut Vec<Task>,
+    changed: &mut Vec<(Holder, Step)>,
+) -> Result<Vec<(Holder, Vec<Step>)>> {
     let mut sets: Vec<(Holder, Vec<Step>)> = Vec::new();
-    let mut after = Vec::with_capacity(later.len());
-    for task in later {
+    for task in tasks {
         let (holder, steps) = match task {
             Task::Set(holder, steps) => (holder, steps),
+            Task::Plug(holder, steps) => {
+                let mut rest = Vec::with_capacity(steps.len());
+                for step in steps {
+                    match change(holder, &step, settings)? {
+                        Some(label) => changed.push((holder, Step { label, ..step })),
+                        None => rest.push(step),
+                    }
+                }
+                (holder, rest)
+            }
             Task::Move(holder, from, to) => {
                 let steps = moving::steps(holder, &from, &to, settings)?;
                 after.push(Task::Move(holder, from, to));
@@ -48,8 +83,7 @@ pub fn run(mut tasks: Vec<Task>, settings: &Settings<'_>, then: impl FnOnce() ->
     }
     // One order for all threads, so that two transactions cannot wait for each other's domains.
     sets.sort_unstable_by_key(|(holder, _)| (holder.owner, holder.uuid));
-    set(sets.into_iter(), settings, Box::new(then))?;
-    before.and(finish(after, settings))
+    Ok(sets)
 }
 
 /// Labels for one domain inside labelling for the one before, so that a failure undoes them all.
@@ -69,7 +103,7 @@ fn finish(tasks: Vec<Task>, settings: &Settings<'_>) -> Result<()> {
     let mut next = |result: Result<()>| first = std::mem::replace(&mut first, Ok(())).and(result);
     for task in tasks {
         match task {
-            Task::Set(..) => {}
+            Task::Set(..) | Task::Plug(..) => {}
             Task::Move(holder, from, to) => next(moving::finish(holder, &from, &to, settings)),
             Task::Restore(holder, paths) => {
                 paths.iter().for_each(|path| next(release::restore(holder, path, settings)));

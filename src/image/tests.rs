@@ -1,6 +1,8 @@
 //! On real files of the temporary directory, as root; labels are contexts where no policy is needed to
 //! set them, owners otherwise.
 
+mod change;
+
 use super::durable::Remembered;
 use super::*;
 use crate::domain::Uuid;

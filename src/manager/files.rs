@@ -1,7 +1,8 @@
 //! The files of domains: labelled, given back.
 
 use super::Manager;
-use crate::domain::{Definition, Domain, Resource};
+use crate::domain::xml::device_from_xml;
+use crate::domain::{Definition, Domain, Kind, Resource};
 use crate::driver::Moment;
 use crate::error::Result;
 use crate::image::Task;
@@ -33,6 +34,59 @@ impl Manager {
         let steps = self.steps(definition, std::slice::from_ref(&resource))?;
         let task = Task::Set(self.holder(definition.uuid), steps);
         self.change(domain, definition, vec![task], Moment::Plug, |all| all.push(resource))
+    }
+
+    /// Leaves out the files of character devices that somebody else writes for the guest, except those with a
+    /// seclabel of their own.
+    pub fn leave_logged_chardevs(&self, domain: &Domain) -> Result<()> {
+        let logged =
+            |resource: &Resource| resource.kind == Kind::ChardevFile && resource.seclabels.is_empty();
+        domain.lock()?.resources.retain(|resource| !logged(resource));
+        Ok(())
+    }
+
+    /// Labels everything that one device consists of, or nothing, and adds it to the domain. A file that the
+    /// domain alone uses in another way already is used in the new way from now on.
+    pub fn set_security_device_label(&self, domain: &Domain, xml: &str) -> Result<()> {
+        self.check_process()?;
+        let definition = &mut *domain.lock()?;
+        let device = device_from_xml(xml, definition)?;
+        self.claim(domain, definition)?;
+        let task = Task::Plug(self.holder(definition.uuid), self.steps(definition, &device)?);
+        self.change(domain, definition, vec![task], Moment::Plug, |all| {
+            for resource in device {
+                let other_way = |other: &&mut Resource| {
+                    same_file(other, &resource)
+                        && (other.flags, &other.seclabels) != (resource.flags, &resource.seclabels)
+                };
+                match all.iter_mut().find(other_way) {
+                    Some(place) => *place = resource,
+                    None => all.push(resource),
+                }
+            }
+        })
+    }
+
+    /// Gives back everything that one device consists of, and takes it out of the domain.
+    pub fn restore_security_device_label(&self, domain: &Domain, xml: &str) -> Result<()> {
+        self.check_process()?;
+        let definition = &mut *domain.lock()?;
+        let device = device_from_xml(xml, definition)?;
+        let paths = device.iter().flat_map(|resource| {
+            let known = definition.resources.iter().rfind(|other| same_file(other, resource));
+            self.paths(known.unwrap_or(resource))
+        });
+        let task = Task::Restore(self.holder(definition.uuid), paths.collect());
+        let take_out = |all: &mut Vec<Resource>| {
+            for resource in &device {
+                all.iter().rposition(|other| same_file(other, resource)).map(|at| all.remove(at));
+            }
+        };
+        if is_live(definition) {
+            return self.change(domain, definition, vec![task], Moment::Unplug, take_out);
+        }
+        take_out(&mut definition.resources);
+        self.label_files(vec![task])
     }
 
     /// Gives back one resource, and takes it out of the domain.
@@ -117,4 +171,8 @@ impl Manager {
 
 fn is_live(definition: &Definition) -> bool {
     definition.seclabels.iter().any(|seclabel| seclabel.live)
+}
+
+fn same_file(one: &Resource, other: &Resource) -> bool {
+    one.kind == other.kind && one.path == other.path
 }

@@ -13,31 +13,39 @@ use roxmltree::Node;
 pub(super) fn read(domain: Node<'_, '_>, uuid: Uuid, name: &str, into: &mut Vec<Resource>) -> Result<()> {
     let Some(devices) = child(domain, "devices") else { return Ok(()) };
     let libvirts = |node: &Node<'_, '_>| node.is_element() && node.tag_name().namespace().is_none();
-    for node in devices.children().filter(libvirts) {
-        match node.tag_name().name() {
-            "disk" => disk(node, into)?,
-            "hostdev" => into.extend(hostdev(node)?),
-            "interface" => into.extend(network(node)?),
-            "serial" | "parallel" | "console" | "channel" | "redirdev" => chardev(node, into)?,
-            "smartcard" => smartcard(node, into)?,
-            "rng" => rng(node, into)?,
-            "tpm" => tpm(node, uuid, name, into)?,
-            "input" => into.extend(input(node)?),
-            "memory" => memory(node, into)?,
-            "shmem" => into.extend(shmem(node)?),
-            "vsock" => into.push(host_device(node, Kind::ChardevDevice, "/dev/vhost-vsock")?),
-            "filesystem" => into.extend(filesystem(node)?),
-            "graphics" => graphics(node, into)?,
-            "video" => {
-                for acceleration in children(node, "model").filter_map(|model| child(model, "acceleration")) {
-                    rendernode(acceleration, into)?;
-                }
+    devices.children().filter(libvirts).try_for_each(|node| read_device(node, uuid, name, into))
+}
+
+/// Adds what one device of the domain with this uuid and name consists of.
+pub(super) fn read_device(
+    node: Node<'_, '_>,
+    uuid: Uuid,
+    name: &str,
+    into: &mut Vec<Resource>,
+) -> Result<()> {
+    match node.tag_name().name() {
+        "disk" => disk(node, into)?,
+        "hostdev" => into.extend(hostdev(node)?),
+        "interface" => into.extend(network(node)?),
+        "serial" | "parallel" | "console" | "channel" | "redirdev" => chardev(node, into)?,
+        "smartcard" => smartcard(node, into)?,
+        "rng" => rng(node, into)?,
+        "tpm" => tpm(node, uuid, name, into)?,
+        "input" => into.extend(input(node)?),
+        "memory" => memory(node, into)?,
+        "shmem" => into.extend(shmem(node)?),
+        "vsock" => into.push(host_device(node, Kind::ChardevDevice, "/dev/vhost-vsock")?),
+        "filesystem" => into.extend(filesystem(node)?),
+        "graphics" => graphics(node, into)?,
+        "video" => {
+            for acceleration in children(node, "model").filter_map(|model| child(model, "acceleration")) {
+                rendernode(acceleration, into)?;
             }
-            "pstore" => {
-                into.extend(text(node, "path", Kind::Nvram, Flags::default())?);
-            }
-            _ => {}
         }
+        "pstore" => {
+            into.extend(text(node, "path", Kind::Nvram, Flags::default())?);
+        }
+        _ => {}
     }
     Ok(())
 }

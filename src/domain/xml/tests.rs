@@ -161,3 +161,17 @@ fn hostile_texts_end_in_an_error() {
     );
     assert_eq!(read(&chain).unwrap_err().errno(), libc::EINVAL);
 }
+
+#[test]
+fn a_device_is_read_alone() {
+    let disk = "<disk type='file'><source file='/a'/><backingStore type='file'><format type='qcow2'/><source file='/b'/></backingStore><readonly/></disk>";
+    let uuid = "0b15ad3c-11f4-4b0c-a8e2-00000000000a".parse().unwrap();
+    let domain = Definition::new("alpha", uuid, "kvm").unwrap();
+    let read = |xml: &str| {
+        let device = device_from_xml(xml, &domain).unwrap();
+        device.iter().map(|r| (r.path.display().to_string(), r.flags.readonly)).collect::<Vec<_>>()
+    };
+    assert_eq!(read(disk), [("/a".to_owned(), true), ("/b".to_owned(), true)]);
+    assert_eq!(read("<controller type='usb'/>"), []);
+    assert_eq!(device_from_xml("<disk", &domain).unwrap_err().errno(), libc::EINVAL);
+}
