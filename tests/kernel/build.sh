@@ -3,9 +3,13 @@
 # Prints the folder that holds vmlinuz and root.img; it is made once and kept in a cache.
 #
 #   build.sh            build when missing, print the folder
+#   build.sh libvirt    the same with libvirtd in it, and the kernel's modules for KVM and network devices
 #   SVIRT_KERNEL_CACHE  where to keep it (default: ~/.cache/libsvirt-kernel)
 set -euo pipefail
-[ $# = 0 ] || { sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 0; }
+case "${1-}" in
+'' | libvirt) with=${1-} ;;
+*) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 0 ;;
+esac
 here=$(cd "$(dirname "$0")" && pwd)
 say() { echo "kernel image: $*" >&2; }
 [ "$(id -u)" = 0 ] || { say "must be built as root: only root may set security.* attributes"; exit 1; }
@@ -20,9 +24,14 @@ fi
 
 packages=mount,kmod,procps,attr,acl,busybox-static,selinux-policy-default,policycoreutils,selinux-utils
 packages+=,libselinux1,apparmor,qemu-system-x86,qemu-utils,libcmocka0,python3-minimal,libpython3-stdlib,libgcc-s1
+inputs=("$here/build.sh" "$here/vm-init")
+if [ "$with" = libvirt ]; then
+    packages+=,libvirt-daemon-system,libvirt-daemon-system-sysv,libvirt-clients
+    inputs+=("$here/libvirt.cil")
+fi
 kernel=$(apt-cache depends linux-image-cloud-amd64 | awk '/Depends: linux-image/{print $2; exit}')
 [ -n "$kernel" ] || { say "no linux-image-cloud-amd64 among the packages; run apt-get update"; exit 1; }
-key=$({ cat "$here/build.sh" "$here/vm-init"; echo "$packages $kernel"; } | sha256sum | cut -c1-16)
+key=$({ cat "${inputs[@]}"; echo "$packages $kernel"; } | sha256sum | cut -c1-16)
 cache=${SVIRT_KERNEL_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/libsvirt-kernel}
 mkdir -p "$cache"
 
@@ -44,8 +53,22 @@ if [ ! -e "$cache/$key" ]; then
         --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
         --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/info/*' \
         --skip=check/empty bookworm "$root" /etc/apt/sources.list.d/debian.sources >&2
-    # No module is loaded: ext4, NVMe and the serial port are built into this kernel.
+    # Little is needed of the modules: ext4, NVMe and the serial port are built into this kernel.
     mkdir -p "$root/usr/lib/modules/$version"
+    if [ "$with" = libvirt ]; then
+        depmod -b "$work/kernel" "$version"
+        for module in kvm_amd tun tap vhost_net bridge veth loop; do
+            modprobe -d "$work/kernel" -S "$version" --show-depends "$module" | awk '/^insmod/{print $2}'
+        done | sort -u | while read -r file; do
+            install -D -m644 "$file" "$root/usr/lib/modules/$version/${file#*/"$version"/}"
+        done
+        cp "$work/kernel/lib/modules/$version"/modules.{builtin,order,builtin.modinfo} "$root/usr/lib/modules/$version/"
+        depmod -b "$root" "$version"
+        # Made here so that they are labelled with the rest: nothing makes them at boot.
+        mkdir -p "$root"/run/libvirt/{common,qemu}
+        cp "$here/libvirt.cil" "$root/root/"
+        chroot "$root" semodule -N -i /root/libvirt.cil
+    fi
     install -m755 "$here/vm-init" "$root/sbin/vm-init"
     mkdir -p "$root/job" "$root/run/lock" "$root/var/lib/libvirt/images"
     sed -i 's/^SELINUX=.*/SELINUX=enforcing/' "$root/etc/selinux/config"
@@ -57,6 +80,7 @@ if [ ! -e "$cache/$key" ]; then
     say "labelling it"
     contexts=$root/etc/selinux/default/contexts/files
     printf '/usr/sbin/vm-init\t--\tsystem_u:object_r:init_exec_t:s0\n' >"$contexts/file_contexts.local"
+    [ "$with" != libvirt ] || printf '/usr/lib/libvirt/libvirt_iohelper\t--\tsystem_u:object_r:bin_t:s0\n' >>"$contexts/file_contexts.local"
     setfiles -F -m -r "$root" "$root/etc/selinux/default/contexts/files/file_contexts" "$root" >&2
     size=$(($(du -sm "$root" | cut -f1) * 5 / 4 + 400))
     truncate -s "${size}M" "$work/root.img"
