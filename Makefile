@@ -15,7 +15,7 @@ SOURCES := Cargo.toml Cargo.lock build.rs $(shell find src -name '*.rs')
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 .NOTPARALLEL:
-.PHONY: all install header symbols demo test bench check deps stage clean
+.PHONY: all install header symbols demo test bench check deps stage clean libvirt-shim
 
 all: $(LIB)
 
@@ -48,6 +48,15 @@ symbols: $(LIB)
 # An installed copy to compile and run C programs against.
 stage: $(LIB)
 	@$(MAKE) -s install PREFIX=$(STAGE) SYSCONFDIR=$(STAGE)/etc DESTDIR=
+
+# Preloaded into libvirtd, it makes libsvirt confine its guests: integration/libvirt/README.md.
+SHIM := integration/libvirt
+libvirt-shim: target/libsvirt-libvirt.so
+
+target/libsvirt-libvirt.so: $(LIB) include/svirt.h $(wildcard $(SHIM)/*.[ch])
+	@mkdir -p target/shim && ln -sf ../release/libsvirt.so target/shim/libsvirt.so
+	$(CC) -std=c11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -Werror -fPIC -fvisibility=hidden -Iinclude \
+	    -shared -Wl,-soname,libsvirt-libvirt.so -Wl,-z,defs -o $@ $(SHIM)/*.c -Ltarget/shim -lsvirt
 
 deps:
 	@./tests/deps.sh

@@ -174,6 +174,11 @@
 #define SVIRT_RESOURCE_SAVED_STATE 28
 
 /**
+ * A file or folder that the daemon made for this guest alone.
+ */
+#define SVIRT_RESOURCE_PRIVATE 31
+
+/**
  * The guest only reads it.
  */
 #define SVIRT_FLAG_READONLY 1
@@ -217,6 +222,12 @@
  * Restore flag: another host runs the guest now. Our hold is dropped, labels on shared file systems stay.
  */
 #define SVIRT_RESTORE_MIGRATED 1
+
+/**
+ * Set flag: a log daemon, not the guest, opens the files that character devices write to; those without a
+ * seclabel of their own are left alone.
+ */
+#define SVIRT_SET_LOGGED_CHARDEVS 1
 
 /**
  * A guest. Owned by the caller; ends with svirt_domain_free(). May be used by any number of threads, but
@@ -550,7 +561,7 @@ int svirt_domain_release_security_label(struct svirt_manager *manager,
 
 /**
  * Labels everything the guest uses, in all drivers; what it was is remembered. An image that other guests
- * hold with the same label gets one holder more. `flags` must be 0.
+ * hold with the same label gets one holder more. `flags`: 0 or SVIRT_SET_LOGGED_CHARDEVS.
  *
  * Errors: ENODATA before gen; EBUSY an image is held with another label (the message names both labels and
  * the holders); ENOENT a file is missing; ENOTSUP the file system cannot do what sharing needs;

@@ -59,6 +59,7 @@ const ROWS: &[(&str, &str, Kind, u32)] = &[
     ("shared directory", "filesystem", Kind::Filesystem, 0),
     ("shared directory, read-only", "filesystem/readonly", Kind::Filesystem, RO),
     ("huge pages", "", Kind::Hugepages, 0),
+    ("what the daemon made for the guest alone", "", Kind::Private, 0),
     ("render node", "gl rendernode=, acceleration rendernode=", Kind::Rendernode, SHARED),
     ("SEV", "launchSecurity", Kind::Sev, SHARED),
     ("saved state, incoming path", "", Kind::SavedState, 0),

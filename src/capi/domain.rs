@@ -77,6 +77,8 @@ pub const SVIRT_RESOURCE_HUGEPAGES: c_int = 26;
 pub const SVIRT_RESOURCE_FW_CFG: c_int = 27;
 /// A saved guest that is being written or read.
 pub const SVIRT_RESOURCE_SAVED_STATE: c_int = 28;
+/// A file or folder that the daemon made for this guest alone.
+pub const SVIRT_RESOURCE_PRIVATE: c_int = 31;
 /// The guest only reads it.
 pub const SVIRT_FLAG_READONLY: c_uint = 1;
 /// Several guests may write it at the same time.

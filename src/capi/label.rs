@@ -8,6 +8,10 @@ use std::ffi::{c_char, c_int, c_uint};
 /// Restore flag: another host runs the guest now. Our hold is dropped, labels on shared file systems stay.
 pub const SVIRT_RESTORE_MIGRATED: c_uint = 1;
 
+/// Set flag: a log daemon, not the guest, opens the files that character devices write to; those without a
+/// seclabel of their own are left alone.
+pub const SVIRT_SET_LOGGED_CHARDEVS: c_uint = 1;
+
 /// The live label of a process.
 #[repr(C)]
 pub struct svirt_process_label {
@@ -78,7 +82,7 @@ pub unsafe extern "C" fn svirt_domain_release_security_label(
 }
 
 /// Labels everything the guest uses, in all drivers; what it was is remembered. An image that other guests
-/// hold with the same label gets one holder more. `flags` must be 0.
+/// hold with the same label gets one holder more. `flags`: 0 or SVIRT_SET_LOGGED_CHARDEVS.
 ///
 /// Errors: ENODATA before gen; EBUSY an image is held with another label (the message names both labels and
 /// the holders); ENOENT a file is missing; ENOTSUP the file system cannot do what sharing needs;
@@ -94,7 +98,10 @@ pub unsafe extern "C" fn svirt_domain_set_security_all_label(
     unsafe {
         guard(error, || {
             let (manager, domain) = both(manager, domain)?;
-            known(flags, 0)?;
+            known(flags, SVIRT_SET_LOGGED_CHARDEVS)?;
+            if flags != 0 {
+                manager.leave_logged_chardevs(domain)?;
+            }
             manager.set_security_all_label(domain).map(|()| 0)
         })
     }

@@ -51,7 +51,7 @@ impl Resource {
                 (false, false, Scope::Node)
             }
             Kind::ChardevUnix | Kind::VhostUserSocket => (true, false, Scope::Socket),
-            Kind::Filesystem | Kind::TpmState => (writes, writes, Scope::Tree),
+            Kind::Filesystem | Kind::TpmState | Kind::Private => (writes, writes, Scope::Tree),
             Kind::Smartcard => (false, true, Scope::Tree),
             Kind::Hugepages => (true, false, Scope::Tree),
             Kind::HostdevUsb
@@ -87,7 +87,9 @@ impl Resource {
             | Kind::Smartcard => Sharing::Content,
             Kind::Disk if flags.backing => Sharing::Content,
             _ if flags.shared => Sharing::Shared,
-            Kind::Disk | Kind::Nvram | Kind::HostdevScsi if flags.readonly => Sharing::Content,
+            Kind::Disk | Kind::Nvram | Kind::HostdevScsi | Kind::Private if flags.readonly => {
+                Sharing::Content
+            }
             _ => Sharing::Private,
         }
     }
@@ -150,7 +152,7 @@ mod tests {
             Kind::ALL.iter().filter(of).copied().collect::<Vec<_>>()
         };
         assert_eq!(locked(Scope::Node), [Kind::Disk, Kind::Nvram, Kind::Loader]);
-        assert_eq!(locked(Scope::Tree), [Kind::TpmState, Kind::Filesystem, Kind::Smartcard]);
+        assert_eq!(locked(Scope::Tree), [Kind::TpmState, Kind::Filesystem, Kind::Private, Kind::Smartcard]);
         assert_eq!(locked(Scope::Socket), []);
     }
 }

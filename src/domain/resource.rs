@@ -80,6 +80,8 @@ kinds! {
     FwCfg = 27, "fw-cfg";
     /// A saved guest that is being written or read.
     SavedState = 28, "saved-state";
+    /// A file or folder that the daemon made for this guest alone.
+    Private = 31, "private";
     /// The certificates of a smartcard: a directory. XML has them; the C interface has no number for them.
     Smartcard = 1000, "smartcard";
 }

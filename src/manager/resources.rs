@@ -32,7 +32,7 @@ impl Manager {
                 for (at, driver, seclabel) in &confining {
                     let decision = driver.resource_label(definition, seclabel, &file, *at == 0)?;
                     let Decision::Set(label) = decision else { continue };
-                    let directory = matches!(file.kind, Kind::TpmState | Kind::Smartcard);
+                    let directory = matches!(file.kind, Kind::TpmState | Kind::Smartcard | Kind::Private);
                     let (path, model, optional) = (file.path.clone(), driver.model(), file.optional);
                     steps.push(Step { path, model, label, optional, directory });
                 }

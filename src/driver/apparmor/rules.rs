@@ -61,7 +61,7 @@ fn permissions(resource: &Resource) -> Permissions {
         Kind::Kernel | Kind::Initrd | Kind::Dtb | Kind::AcpiTable | Kind::FwCfg => of("r", None),
         Kind::Loader => of("rk", None),
         Kind::Smartcard => of("rk", Some("rk")),
-        Kind::TpmState => of("rwk", Some("rwk")),
+        Kind::TpmState | Kind::Private => of("rwk", Some("rwk")),
         Kind::Hugepages => of("rw", Some("rwk")),
         Kind::Filesystem if reading => of("r", Some("r")),
         Kind::Filesystem => of("rwlk", Some("rwlk")),
