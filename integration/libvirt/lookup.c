@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: MIT OR Apache-2.0
  */
 #include "shim.h"
+#include <dlfcn.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -20,11 +21,14 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static const char *declined; /* why libvirt's own drivers are used; NULL: they are not */
 static bool asked;
 
-/* The guest must not inherit the preloading: its policy would have to let it read this library. */
+/*
+ * The guest must not inherit the preloading: its policy would have to let it read this library. What starts
+ * libvirtd (a script, say) passes it on.
+ */
 __attribute__((constructor)) static void leave_no_trace(void)
 {
     const char *own = "libsvirt-libvirt.so", *list = getenv("LD_PRELOAD");
-    if (!list || !strstr(list, own))
+    if (!list || !strstr(list, own) || !dlsym(RTLD_NEXT, "virSecurityDriverLookup"))
         return;
     char *left = calloc(1, strlen(list) + 1), *copy = strdup(list), *state = NULL;
     if (left && copy) {

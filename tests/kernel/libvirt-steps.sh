@@ -1,0 +1,200 @@
+# Runs inside the booted kernel as /job/run.sh: what an administrator does with libvirtd and virsh, and after
+# every part whether each image is as it was before. /job/settings says DRIVER (libvirt or libsvirt) and LSM.
+. /job/settings
+passed=0 failed=0 images=/var/lib/libvirt/images part=
+step() {
+    local name=$1 output
+    shift
+    if output=$("$@" 2>&1); then
+        passed=$((passed + 1))
+        echo "ok: $part: $name"
+    else
+        failed=$((failed + 1))
+        echo "FAILED: $part: $name: $*"
+        echo "$output" | tail -5
+    fi
+}
+fails() { ! "$@"; }
+v() { timeout 120 virsh -q "$@" 2>&1; }
+
+# Name, owner, mode and every attribute of the images.
+facts() { (cd $images && for file in *; do echo "$file $(stat -c '%U:%G %a' "$file") $(getfattr -dm - -e text "$file" 2>/dev/null | grep = | sort | tr '\n' ' ')"; done); }
+as_before() { facts >/tmp/now; diff /tmp/before /tmp/now; }
+label() { getfattr -n security.selinux -e text --only-values $images/$1 | tr -d '\0'; }
+pid() { cat "/run/libvirt/qemu/$1.pid"; }
+process_label() { tr -d '\0' <"/proc/$(pid "$1")/attr/current"; }
+one_as_before() { facts | grep "^$1 " >/tmp/one; grep "^$1 " /tmp/before | diff - /tmp/one; }
+same_as() { facts | diff "$1" -; }
+guest_start() { guest "$@" && v start "$1"; }
+shows() { local what=$1 text; shift; text=$("$@"); echo "$text" | grep -q "$what" || { echo "$text"; return 1; }; }
+starts_with() { case "$1" in "$2"*) ;; *) echo "$1 does not start with $2"; return 1 ;; esac; }
+
+daemon() { # libvirt|libsvirt [OPTIONS]
+    cd /
+    if [ "$1" = libsvirt ]; then
+        LD_PRELOAD=libsvirt-libvirt.so LIBSVIRT_OPTIONS="${2-}" libvirtd -d
+    else
+        libvirtd -d
+    fi
+    for _ in $(seq 300); do
+        [ -S /run/libvirt/libvirt-sock ] && v list >/dev/null && return 0
+        sleep 0.2
+    done
+    return 1
+}
+stop_daemon() { # SIGNAL; the guests stay
+    local pid
+    pid=$(cat /run/libvirtd.pid)
+    kill "-$1" "$pid"
+    while [ -e "/proc/$pid" ]; do sleep 0.1; done
+    rm -f /run/libvirt/libvirt-sock
+}
+
+# guest NAME DIGIT MORE-DEVICES SECLABELS [DISK-SECLABEL]
+guest() {
+    cat >/tmp/$1.xml <<XML
+<domain type='$TYPE'>
+  <name>$1</name>
+  <uuid>0b15ad3c-11f4-4b0c-a8e2-00000000000$2</uuid>
+  <memory unit='MiB'>32</memory>
+  <os><type arch='x86_64' machine='pc'>hvm</type></os>
+  <features><acpi/></features>
+  <devices>
+    <emulator>/usr/bin/qemu-system-x86_64</emulator>
+    <disk type='file' device='disk'><driver name='qemu' type='${6-raw}'/><source file='$images/$1.img'>${5-}</source><target dev='vda' bus='virtio'/></disk>
+    ${3-}
+    <memballoon model='none'/>
+  </devices>
+  ${4-}
+</domain>
+XML
+    v define "/tmp/$1.xml"
+}
+shared="<disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='$images/shared.img'/><target dev='vdc' bus='virtio'/><shareable/></disk>"
+iso="<disk type='file' device='cdrom'><driver name='qemu' type='raw'/><source file='$images/cd.iso'/><target dev='hdc' bus='ide'/><readonly/></disk>"
+
+setup() {
+    for name in alpha beta extra shared static none base own; do
+        truncate -s 4M $images/$name.img
+    done
+    truncate -s 1M $images/cd.iso
+    chmod 600 $images/*
+    cp /job/libsvirt.so.0 /job/libsvirt-libvirt.so /usr/lib/
+    modprobe kvm_amd
+    chgrp kvm /dev/kvm && chmod 660 /dev/kvm
+    mountpoint -q /sys/fs/cgroup || mount -t cgroup2 cgroup2 /sys/fs/cgroup
+    ip link set lo up 2>/dev/null
+    # As an administrator runs it; from a boot script it would be confined, and not read the XML.
+    [ "$LSM" = selinux ] && chcon -t bin_t /usr/bin/virsh
+    [ "$LSM" = selinux ] && restorecon -R $images /dev /usr/lib/libsvirt* /run
+    echo 'log_outputs="3:file:/var/log/libvirt/libvirtd.log"' >>/etc/libvirt/libvirtd.conf
+    echo 'stdio_handler="logd"' >>/etc/libvirt/qemu.conf
+    virtlogd -d
+    facts >/tmp/before
+}
+
+# What libvirt's own drivers do not do, and why, stands in docs/libvirt.md; with them such a step is only shown.
+ours() { if [ $DRIVER = libsvirt ]; then step "$@"; else shown "$@"; fi; }
+shown() {
+    local name=$1
+    shift
+    if "$@" >/dev/null 2>&1; then echo "also libvirt: $part: $name"; else echo "not libvirt: $part: $name"; fi
+}
+# Whoever left something behind must not spoil the parts that follow.
+clean() { ours "everything is as before" as_before; rewind; }
+rewind() {
+    [ -n "$(virsh -q list --name 2>/dev/null | cat)" ] && return
+    rm -f $images/*.snap $images/*.copy
+    for file in $images/*; do
+        for name in $(getfattr -dm '^trusted\.' --absolute-names "$file" 2>/dev/null | sed -n 's/=.*//p' | grep trusted); do
+            setfattr -x "$name" "$file"
+        done
+        chown 0:0 "$file"
+    done
+    [ $LSM = selinux ] && restorecon -F $images/*
+    return 0
+}
+
+part="start and share"
+TYPE=kvm
+setup
+step "the daemon starts" daemon $DRIVER
+if [ $DRIVER = libsvirt ]; then
+    log=/var/log/libvirt/libvirtd.log
+    step "the log says who confines" grep -q "libsvirt .* confines this daemon's guests: $LSM" $log
+    step "for owners too" grep -q "libsvirt .* confines this daemon's guests: dac" $log
+fi
+step "define" guest alpha a "$shared $iso"
+step "define another" guest beta b "$shared $iso"
+step "start" v start alpha
+step "start another, with the same shared disk and CD" v start beta
+if [ $LSM = selinux ]; then
+    step "dominfo shows the label" shows "Security label: *system_u:system_r:svirt_t:s0:c.* (enforcing)" v dominfo alpha
+    step "the process has it" starts_with "$(process_label alpha)" system_u:system_r:svirt_t:s0:c
+    step "the disk has its pair" [ "$(label alpha.img)" = "$(process_label alpha | sed 's/system_r:svirt_t/object_r:svirt_image_t/')" ]
+    step "the shared disk has none" [ "$(label shared.img)" = system_u:object_r:svirt_image_t:s0 ]
+    step "the CD is content" [ "$(label cd.iso)" = system_u:object_r:virt_content_t:s0 ]
+else
+    step "dominfo shows the label" shows "Security label: *libvirt-.* (enforcing)" v dominfo alpha
+    step "the process has it" [ "$(process_label alpha)" = "libvirt-$(v domuuid alpha | head -1) (enforce)" ]
+fi
+step "the disk has its owner" [ "$(stat -c %U $images/alpha.img)" = libvirt-qemu ]
+step "the guest does not map the shim" fails grep -q libsvirt "/proc/$(pid alpha)/maps"
+
+part=denial
+dmesg -C
+v qemu-monitor-command alpha --hmp "drive_add 0 if=none,format=raw,file=$images/beta.img" | grep -v OK
+step "the other guest's disk stays closed" shows "denied.*beta.img\|DENIED.*beta.img" dmesg
+
+part="attach and detach"
+step "attach a disk" v attach-disk alpha $images/extra.img vdb --targetbus virtio --live
+[ $LSM = selinux ] && step "it has the guest's label" [ "$(label extra.img)" = "$(label alpha.img)" ]
+step "its owner too" [ "$(stat -c %U $images/extra.img)" = libvirt-qemu ]
+step "detach it" v detach-disk alpha vdb --live
+step "then it is as before" one_as_before extra.img
+
+part="external snapshot and block commit"
+step "snapshot" v snapshot-create-as alpha snap --disk-only --no-metadata --diskspec vda,file=$images/alpha.snap --diskspec vdc,snapshot=no --diskspec hdc,snapshot=no
+[ $LSM = selinux ] && step "the layer on top has the guest's label" [ "$(label alpha.snap)" = "$(process_label alpha | sed 's/system_r:svirt_t/object_r:svirt_image_t/')" ]
+step "commit it" v blockcommit alpha vda --active --pivot --wait
+step "the disk is the first again" shows "$images/alpha.img" v domblklist alpha
+ours "the layer is given back" sh -c "! getfattr -dm trusted $images/alpha.snap | grep -q ."
+rm -f $images/alpha.snap
+
+part="save and restore"
+step save v save alpha /var/lib/libvirt/qemu/save/alpha.saved
+step "saved: the disk is as before" one_as_before alpha.img
+step restore v restore /var/lib/libvirt/qemu/save/alpha.saved
+step "managed save" v managedsave alpha
+step "saved: the disk is as before" one_as_before alpha.img
+step "start from it" v start alpha
+step reset v reset alpha
+step reboot v reboot alpha
+step "it runs" shows running v domstate alpha
+
+part="killed daemon"
+kept=$(process_label alpha)
+stop_daemon KILL
+step "the daemon starts again" daemon $DRIVER
+step "the guests run" shows running v domstate alpha
+step "with their label" [ "$(process_label alpha)" = "$kept" ]
+step "dominfo shows it" shows "Security label: *$(echo "$kept" | sed 's/ (enforce.*//')" v dominfo alpha
+step "attach a disk" v attach-disk alpha $images/extra.img vdb --targetbus virtio --live
+stop_daemon KILL
+kill -9 "$(pid beta)"
+step "the daemon starts again, and a guest died meanwhile" daemon $DRIVER
+step "destroy" v destroy alpha
+clean
+
+part="failed start"
+v start beta >/dev/null
+facts >/tmp/running
+step "a missing disk is refused" fails guest_start none d "<disk type='file' device='disk'><source file='$images/missing.img'/><target dev='vdb' bus='virtio'/></disk>"
+step "the other guest's images are as they were" same_as /tmp/running
+step "a disk in use is refused" fails guest_start none d "<disk type='file' device='disk'><source file='$images/beta.img'/><target dev='vdb' bus='virtio'/></disk> $shared $iso"
+step "the other guest's images are as they were" same_as /tmp/running
+v destroy beta >/dev/null
+clean
+
+echo "total: $passed passed, $failed failed"
+[ $failed = 0 ]
