@@ -4,7 +4,6 @@
  * SPDX-License-Identifier: MIT OR Apache-2.0
  */
 #include "shim.h"
-#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,14 +24,26 @@ char *device_in(const char *xml, const char *element)
     return to ? strndup(from, (size_t)(to - from)) : NULL;
 }
 
-/* Everything between the first opening and the last closing of an element, with both. */
-static void cut(char *xml, const char *open, const char *close)
+/*
+ * The layers below an image, everything between the first opening and the last closing, cut out: the image has
+ * none then. libvirt knows the chain, so libsvirt need not look into the image for one either.
+ */
+static char *without_layers(char *device, bool chain)
 {
-    char *from = strstr(xml, open), *to = NULL;
+    static const char end[] = "<backingStore/>", open[] = "<backingStore ", close[] = "</backingStore>";
+    char *from = strstr(device, open), *to = NULL, *made = NULL;
+    if (strstr(device, end) && !from)
+        return device;
+    if (from && chain)
+        return device;
     for (char *next = from; next && (next = strstr(next, close)); next++)
         to = next + strlen(close);
-    if (to)
-        memmove(from, to, strlen(to) + 1);
+    if (!to)
+        from = to = strstr(device, "<target ");
+    if (!to || asprintf(&made, "%.*s%s%s", (int)(from - device), device, end, to) < 0)
+        made = NULL;
+    free(device);
+    return made;
 }
 
 static char *image_xml(void *source, bool chain)
@@ -44,9 +55,7 @@ static char *image_xml(void *source, bool chain)
     *disk = own;
     pthread_mutex_unlock(&scratch_lock);
     free(xml);
-    if (device && !chain)
-        cut(device, "<backingStore ", "</backingStore>");
-    return device;
+    return device ? without_layers(device, chain) : NULL;
 }
 
 static char *hostdev_xml(void *hostdev)
@@ -85,8 +94,10 @@ static int device(vir_manager *m, vir_domain *definition, char *xml, device_meth
     svirt_error *error = NULL;
     svirt_domain *domain = domain_of(model, definition);
     int status = -1;
-    if (domain)
-        status = reported(model, xml ? method(model->manager, domain, xml, &error) : -EINVAL, error);
+    if (domain && !xml)
+        shim_log(SHIM_WARNING, "%s: libvirt does not write a device as XML", model->name);
+    if (domain && xml)
+        status = reported(model, method(model->manager, domain, xml, &error), &error);
     free(xml);
     return status;
 }
@@ -172,7 +183,7 @@ static int path(vir_manager *m, vir_domain *definition, int kind, const char *na
         return 0;
     svirt_domain *domain = domain_of(model, definition);
     svirt_error *error = NULL;
-    return domain ? reported(model, method(model->manager, domain, kind, name, flags, &error), error) : -1;
+    return domain ? reported(model, method(model->manager, domain, kind, name, flags, &error), &error) : -1;
 }
 
 static path_method *const set_path = svirt_domain_set_security_resource_label;

@@ -30,13 +30,14 @@ __attribute__((constructor)) static void survive_forks(void)
     pthread_atfork(before_fork, after_fork, after_fork);
 }
 
-int reported(const struct model *model, int status, svirt_error *error)
+int reported(const struct model *model, int status, svirt_error **error)
 {
     enum { FROM_SECURITY = 24, OPERATION_FAILED = 9 };
     if (status < 0)
         libvirt.report(FROM_SECURITY, OPERATION_FAILED, "libsvirt", "libsvirt", 0, "libsvirt, %s: %s", model->name,
-                       error ? svirt_error_message(error) : strerror(-status));
-    svirt_error_free(error);
+                       error && *error ? svirt_error_message(*error) : strerror(-status));
+    if (error)
+        svirt_error_free(*error);
     return status < 0 ? -1 : 0;
 }
 
@@ -109,7 +110,7 @@ svirt_domain *domain_new(const struct model *model, vir_domain *definition)
     int status = xml ? svirt_domain_from_xml(xml, &domain, &error) : -EINVAL;
     free(xml);
     struct known *known = status ? NULL : calloc(1, sizeof(*known));
-    if (reported(model, !status && !known ? -ENOMEM : status, error)) {
+    if (reported(model, !status && !known ? -ENOMEM : status, &error)) {
         svirt_domain_free(domain);
         return NULL;
     }

@@ -86,7 +86,7 @@ void domain_keep_mount_options(const struct model *, const vir_domain *);
 char *domain_mount_options(const struct model *, const vir_domain *); /* between fork and exec: yes */
 void domain_forget(const struct model *, const vir_domain *);
 bool confined(const struct model *, vir_domain *); /* does this model label the domain's files? */
-int reported(const struct model *, int status, svirt_error *); /* 0 or -1 as libvirt wants it; ends the error */
+int reported(const struct model *, int status, svirt_error **); /* 0 or -1 as libvirt wants it; ends the error */
 
 /* devices.c */
 char *device_in(const char *domain_xml, const char *element); /* the first one; the caller frees it */

@@ -84,14 +84,14 @@ int slot_transaction_start(vir_manager *m)
 {
     svirt_error *error = NULL;
     int status = svirt_manager_transaction_start(model_of(m)->manager, &error);
-    return reported(model_of(m), status, error);
+    return reported(model_of(m), status, &error);
 }
 
 int slot_transaction_commit(vir_manager *m, pid_t pid)
 {
     svirt_error *error = NULL;
     int status = svirt_manager_transaction_commit(model_of(m)->manager, pid, &error);
-    return reported(model_of(m), status, error);
+    return reported(model_of(m), status, &error);
 }
 
 void slot_transaction_abort(vir_manager *m)
@@ -104,7 +104,7 @@ int slot_verify(vir_manager *m, vir_domain *definition)
     const struct model *model = model_of(m);
     svirt_domain *domain = domain_of(model, definition);
     svirt_error *error = NULL;
-    return domain ? reported(model, svirt_domain_verify_security_label(model->manager, domain, &error), error) : -1;
+    return domain ? reported(model, svirt_domain_verify_security_label(model->manager, domain, &error), &error) : -1;
 }
 
 static void replace(char **place, char *made)
@@ -124,7 +124,7 @@ int slot_gen(vir_manager *m, vir_domain *definition)
     svirt_error *error = NULL;
     if (!domain)
         return label ? -1 : 0;
-    if (reported(model, svirt_domain_gen_security_label(model->manager, domain, &error), error))
+    if (reported(model, svirt_domain_gen_security_label(model->manager, domain, &error), &error))
         return -1;
     replace(&label->label, svirt_domain_label(domain, model->name));
     replace(&label->imagelabel, svirt_domain_image_label(domain, model->name));
@@ -141,7 +141,7 @@ int slot_reserve(vir_manager *m, vir_domain *definition, pid_t pid)
         return -1;
     int status = svirt_domain_reserve_security_label(model->manager, domain, pid, &error);
     domain_keep_mount_options(model, definition);
-    return reported(model, status, error);
+    return reported(model, status, &error);
 }
 
 int slot_release(vir_manager *m, vir_domain *definition)
@@ -151,7 +151,7 @@ int slot_release(vir_manager *m, vir_domain *definition)
     svirt_domain *domain = domain_of(model, definition);
     svirt_error *error = NULL;
     int status = domain ? svirt_domain_release_security_label(model->manager, domain, &error) : -1;
-    status = domain ? reported(model, status, error) : -1;
+    status = domain ? reported(model, status, &error) : -1;
     domain_forget(model, definition);
     if (label && label->type == VIR_SECLABEL_DYNAMIC) {
         free(label->label);
@@ -170,7 +170,7 @@ int slot_get_process(vir_manager *m, vir_domain *definition, pid_t pid, svirt_pr
     svirt_error *error = NULL;
     (void)definition;
     int status = svirt_domain_get_security_process_label(model->manager, NULL, model->name, pid, out, &error);
-    return reported(model, status, error);
+    return reported(model, status, &error);
 }
 
 int slot_set_process(vir_manager *m, vir_domain *definition)
@@ -223,7 +223,7 @@ int slot_set_all(vir_manager *m, vir_domain *definition, const char *incoming, b
         status = svirt_domain_set_security_resource_label(model->manager, domain, SVIRT_RESOURCE_SAVED_STATE, incoming, 0,
                                                           &error);
     domain_keep_mount_options(model, definition);
-    return reported(model, status, error);
+    return reported(model, status, &error);
 }
 
 int slot_restore_all(vir_manager *m, vir_domain *definition, bool migrated)
@@ -232,7 +232,7 @@ int slot_restore_all(vir_manager *m, vir_domain *definition, bool migrated)
     svirt_domain *domain = domain_of(model, definition);
     svirt_error *error = NULL;
     unsigned flags = migrated ? SVIRT_RESTORE_MIGRATED : 0;
-    return domain ? reported(model, svirt_domain_restore_security_all_label(model->manager, domain, flags, &error), error) : -1;
+    return domain ? reported(model, svirt_domain_restore_security_all_label(model->manager, domain, flags, &error), &error) : -1;
 }
 
 /* In the daemon a missing handle is made; a child makes do with the one from gen. */
@@ -247,7 +247,7 @@ static int socket_label(vir_manager *m, vir_domain *definition, socket_method *m
     bool child = getpid() != daemon_pid;
     svirt_domain *domain = child ? domain_known(model, definition) : domain_of(model, definition);
     svirt_error *error = NULL;
-    return domain ? reported(model, method(model->manager, domain, child ? NULL : &error), error) : -1;
+    return domain ? reported(model, method(model->manager, domain, child ? NULL : &error), &error) : -1;
 }
 
 int slot_daemon_socket(vir_manager *m, vir_domain *definition)
@@ -272,7 +272,7 @@ static int descriptor(vir_manager *m, vir_domain *definition, int fd, int kind)
         return 0;
     svirt_domain *domain = domain_of(model, definition);
     svirt_error *error = NULL;
-    return domain ? reported(model, svirt_domain_set_security_fd_label(model->manager, domain, fd, kind, &error), error) : -1;
+    return domain ? reported(model, svirt_domain_set_security_fd_label(model->manager, domain, fd, kind, &error), &error) : -1;
 }
 
 int slot_image_fd(vir_manager *m, vir_domain *definition, int fd)
