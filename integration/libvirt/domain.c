@@ -63,7 +63,10 @@ static void put_escaped(FILE *out, const char *element, const char *text)
     fprintf(out, "</%s>", element);
 }
 
-/* The domain's XML with the seclabel of this model alone, as it is now (libvirt leaves out implicit ones). */
+/*
+ * The domain's XML with the seclabel of this model alone, as it is now (libvirt leaves out implicit ones). After
+ * libvirt was started again, a guest whose owner nobody has asked for has none.
+ */
 static char *domain_xml(const struct model *model, vir_domain *definition)
 {
     static const char *const types[] = { "dynamic", "none", "dynamic", "static" };
@@ -77,16 +80,18 @@ static char *domain_xml(const struct model *model, vir_domain *definition)
     FILE *out = end ? open_memstream(&to, &size) : NULL;
     if (out) {
         fwrite(from, 1, (size_t)(end - from), out);
-        const bool none = !label || label->type == VIR_SECLABEL_NONE;
-        fprintf(out, "<seclabel model='%s' type='%s' relabel='%s'>", model->name, none ? "none" : types[label->type & 3],
-                !none && label->relabel ? "yes" : "no");
-        if (!none) {
+        const bool none = label ? label->type == VIR_SECLABEL_NONE : model != &models[DAC];
+        if (label || none)
+            fprintf(out, "<seclabel model='%s' type='%s' relabel='%s'>", model->name,
+                    none ? "none" : types[label->type & 3], !none && label->relabel ? "yes" : "no");
+        if (label && !none) {
             put_escaped(out, "label", label->label);
             put_escaped(out, "imagelabel", label->imagelabel);
             if (label->type != VIR_SECLABEL_STATIC)
                 put_escaped(out, "baselabel", label->baselabel);
         }
-        fputs("</seclabel>\n", out);
+        if (label || none)
+            fputs("</seclabel>\n", out);
         while (!strncmp(end, "  <seclabel ", 12)) {
             char *line = strchr(end, '\n'), *close = strstr(end, "  </seclabel>\n");
             bool alone = line && line - end > 1 && line[-1] == '>' && line[-2] == '/';
@@ -182,5 +187,5 @@ void domain_forget(const struct model *model, const vir_domain *definition)
 bool confined(const struct model *model, vir_domain *definition)
 {
     const vir_seclabel *label = libvirt.seclabel(definition, model->name);
-    return label && label->relabel && label->type != VIR_SECLABEL_NONE;
+    return label ? label->relabel && label->type != VIR_SECLABEL_NONE : model == &models[DAC];
 }

@@ -132,9 +132,8 @@ int slot_gen(vir_manager *m, vir_domain *definition)
     return 0;
 }
 
-int slot_reserve(vir_manager *m, vir_domain *definition, pid_t pid)
+static int reserve(const struct model *model, vir_domain *definition, pid_t pid)
 {
-    const struct model *model = model_of(m);
     svirt_domain *domain = domain_new(model, definition);
     svirt_error *error = NULL;
     if (!domain)
@@ -142,6 +141,14 @@ int slot_reserve(vir_manager *m, vir_domain *definition, pid_t pid)
     int status = svirt_domain_reserve_security_label(model->manager, domain, pid, &error);
     domain_keep_mount_options(model, definition);
     return reported(model, status, &error);
+}
+
+/* libvirt asks its primary driver alone; owners are taken over with it. */
+int slot_reserve(vir_manager *m, vir_domain *definition, pid_t pid)
+{
+    const struct model *model = model_of(m), *owners = &models[DAC];
+    int status = reserve(model, definition, pid);
+    return status || model == owners || !owners->manager ? status : reserve(owners, definition, pid);
 }
 
 int slot_release(vir_manager *m, vir_domain *definition)
