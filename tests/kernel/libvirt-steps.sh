@@ -27,7 +27,7 @@ process_label() { tr -d '\0' <"/proc/$(pid "$1")/attr/current"; }
 eventually() { for _ in $(seq 25); do "$@" >/dev/null && return; sleep 0.2; done; "$@"; }
 one_as_before() { facts | grep "^$1 " >/tmp/one; grep "^$1 " /tmp/before | diff - /tmp/one; }
 # What stands there for libsvirt alone may be put another way.
-same_as() { without() { sed 's/trusted.svirt[^ ]* *"[^"]*"//g; s/trusted.svirt[^ ]*="[^"]*" //g'; }; without <"$1" >/tmp/then; facts | without | diff /tmp/then -; }
+same_as() { without() { sed 's/trusted.svirt[^ ]* *"[^"]*"//g; s/trusted.svirt[^ ]*="[^"]*" //g'; }; without <"$1" >/tmp/then; facts | without | diff -b /tmp/then -; }
 guest_start() { guest "$@" && v start "$1"; }
 shows() { local what=$1 text; shift; text=$("$@"); echo "$text" | grep -q "$what" || { echo "$text"; return 1; }; }
 starts_with() { case "$1" in "$2"*) ;; *) echo "$1 does not start with $2"; return 1 ;; esac; }
