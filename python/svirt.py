@@ -25,7 +25,8 @@ Resource = enum.IntEnum("Resource", [*((name, number) for number, name in enumer
     "DISK", "KERNEL", "INITRD", "DTB", "ACPI_TABLE", "NVRAM", "LOADER", "HOSTDEV_USB", "HOSTDEV_PCI",
     "HOSTDEV_SCSI", "HOSTDEV_MDEV", "CHARDEV_FILE", "CHARDEV_PIPE", "CHARDEV_UNIX", "CHARDEV_DEVICE",
     "TPM_DEVICE", "TPM_STATE", "INPUT", "NVDIMM", "SHMEM", "FILESYSTEM", "RENDERNODE", "VHOST_USER_SOCKET",
-    "SEV", "SGX", "HUGEPAGES", "FW_CFG", "SAVED_STATE"], 1)), ("TAP", 30)])
+    "SEV", "SGX", "HUGEPAGES", "FW_CFG", "SAVED_STATE"], 1)), ("TAP", 30),
+    ("PRIVATE", 31)])
 Flag = enum.IntFlag("Flag", ["READONLY", "SHARED", "BACKING", "NO_RELABEL"])
 Seclabel = enum.IntEnum("Seclabel", ["DYNAMIC", "STATIC", "NONE"])
 LogLevel = enum.IntEnum("LogLevel", ["DEBUG", "INFO", "WARNING"])
@@ -127,6 +128,8 @@ def _declare():
         ("domain_check_security_process_label", c_int, [*both, c_int, error]),
         ("domain_set_security_resource_label", c_int, [*both, c_int, text, c_uint, error]),
         ("domain_restore_security_resource_label", c_int, [*both, c_int, text, c_uint, error]),
+        ("domain_set_security_device_label", c_int, [*both, text, error]),
+        ("domain_restore_security_device_label", c_int, [*both, text, error]),
         ("domain_move_image", c_int, [*both, text, text, error]),
         ("domain_set_security_fd_label", c_int, [*both, c_int, c_int, error]),
         ("domain_set_security_socket_label", c_int, [*both, error]),
@@ -338,6 +341,14 @@ class Manager(_Handle):
     def restore_resource_label(self, domain, kind, path, flags=0):
         """Gives back one resource, and takes it out of the domain."""
         _call("domain_restore_security_resource_label", self._pointer, domain._pointer, kind, _bytes(path), flags)
+
+    def set_device_label(self, domain, xml):
+        """Labels a whole device of a running domain, given as libvirt's XML of it, and adds it."""
+        _call("domain_set_security_device_label", self._pointer, domain._pointer, _bytes(xml))
+
+    def restore_device_label(self, domain, xml):
+        """Gives back a whole device, given as for set_device_label(), and takes it out of the domain."""
+        _call("domain_restore_security_device_label", self._pointer, domain._pointer, _bytes(xml))
 
     def set_process_label(self, domain):
         """The child step, for preexec_fn: raises, so that the exec does not happen, when it fails."""

@@ -77,6 +77,12 @@ class Life(Case):
                                  ("dac", "+0:+0", domain.image_label(), [UUID_A]))
                 manager.restore_resource_label(domain, svirt.Resource.DISK, hot)
                 self.assertEqual(hot.stat().st_uid, 0)
+                device = f"<disk type='file' device='disk'><source file='{hot}'/><target dev='vdb'/></disk>"
+                manager.set_device_label(domain, device)
+                self.assertEqual(hot.stat().st_uid, uid)
+                manager.restore_device_label(domain, device)
+                self.assertEqual(hot.stat().st_uid, 0)
+                self.raises(errno.EINVAL, manager.set_device_label, domain, "<disk")
                 guest.kill()
                 guest.wait()
             self.assertIsNone(domain.label())
