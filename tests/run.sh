@@ -54,6 +54,10 @@ suite "kernel with SELinux" tests/kernel/selinux.sh "$PWD/stage" $(rust_test_bin
 suite "power loss" tests/kernel/powerloss.sh "$PWD/stage" 5
 suite "kernel with AppArmor" tests/kernel/apparmor.sh "$PWD/stage"
 suite "older kernel with Landlock" tests/kernel/landlock.sh "$PWD/stage" "$(rust_test_binaries --test landlock)"
+make -s libvirt-shim || exit 1
+for lsm in selinux apparmor; do
+    suite "libvirtd with $lsm" tests/kernel/libvirt.sh -l $lsm "$PWD/stage" target/libsvirt-libvirt.so
+done
 
 echo "=== summary"
 printf '%s\n' "${rows[@]}"
