@@ -258,3 +258,49 @@ fn what_fails_inside_a_namespace_is_undone_there() {
     assert!(error.to_string().contains("mount namespace"), "{error}");
     stop(&manager, &a);
 }
+
+#[test]
+fn a_namespace_may_hide_where_the_daemon_keeps_its_state() {
+    // On the image, and in the ledger and the reservations alone.
+    for remember in ["xattr", "ledger"] {
+        let dir = folder();
+        let (one, two) = (file(&dir, "one"), file(&dir, "two"));
+        let options = [("dac.user", "+4000"), ("dac.group", "+4001"), ("remember", remember)];
+        let (manager, before) = (open(&dir, &options), (facts(&one), facts(&two)));
+        let a = started(&manager, &[(&one, SHARED)]);
+        let at = dir.path().display();
+        let inside = Elsewhere::new(&format!("mount -t tmpfs none {at}/run; mount -t tmpfs none {at}/state"));
+        let commit = |work: &dyn Fn()| {
+            manager.transaction_start().unwrap();
+            work();
+            manager.transaction_commit(inside.pid()).unwrap();
+        };
+        commit(&|| manager.set_security_resource_label(&a, resource(&two, SHARED)).unwrap());
+        assert_eq!((owner(&one), owner(&two)), (GUEST, GUEST));
+        // A domain of which this process hears in there for the first time.
+        let b = guest(&manager, &[(&one, SHARED), (&two, SHARED)]);
+        let (log, ledgers) = (dir.path().join("run/reservations"), dir.path().join("state"));
+        let number = || std::os::unix::fs::MetadataExt::ino(&fs::metadata(&log).unwrap());
+        let first = number();
+        // So often that the log of reservations is begun anew in there.
+        for _ in 0..1100 {
+            commit(&|| manager.set_security_all_label(&b).unwrap());
+            if number() != first {
+                break;
+            }
+            commit(&|| manager.restore_security_all_label(&b, false).unwrap());
+        }
+        assert_ne!(number(), first);
+        stop(&manager, &a);
+        assert_eq!((owner(&one), owner(&two)), (GUEST, GUEST), "the second guest is on record");
+        assert_eq!(fs::read_dir(&ledgers).unwrap().count(), 1);
+        commit(&|| manager.restore_security_all_label(&b, false).unwrap());
+        assert_eq!((facts(&one), facts(&two)), before);
+        assert_eq!(fs::read_dir(&ledgers).unwrap().count(), 0);
+        for hidden in ["run", "state"] {
+            let place = format!("/proc/{}/root{at}/{hidden}", inside.pid());
+            assert_eq!(fs::read_dir(place).unwrap().count(), 0, "nothing is written to {hidden} in there");
+        }
+        stop(&manager, &b);
+    }
+}

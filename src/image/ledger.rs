@@ -12,22 +12,26 @@ use crate::directory;
 use crate::error::{Error, Result};
 use crate::log::warning;
 use crate::reservation::Holder;
+use crate::sys::directory::Directory;
 use crate::sys::node::fnv;
+use nix::fcntl::OFlag;
 use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 const MAGIC: &[u8; 8] = b"svirt-1\n";
 const HEAD: usize = MAGIC.len() + 4 + 8;
 
-/// A state directory.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Ledgers(Arc<Path>);
+/// A state directory. It is used in mount namespaces that have something else at its path.
+#[derive(Debug)]
+pub struct Ledgers {
+    directory: Directory,
+    path: Arc<Path>,
+}
 
 /// A domain's file as it was read.
 #[derive(Debug, Default)]
@@ -50,30 +54,41 @@ pub enum Line<'a> {
 impl Ledgers {
     /// The ledgers of a state directory, which is made when it is missing.
     pub fn open(directory: &Path) -> Result<Self> {
-        Ok(Self(directory::private(directory, "state_dir")?.into()))
+        let path = directory::private(directory, "state_dir")?;
+        let opened = Directory::open(&path)
+            .map_err(|e| Error::at(&path, "cannot use the state directory (option state_dir)", &e))?;
+        Ok(Self { directory: opened, path: path.into() })
     }
 
-    fn path(&self, holder: Holder) -> PathBuf {
-        self.0.join(format!("{}{:08x}-{}", host(), holder.owner, holder.uuid))
+    /// What tells this state directory from others.
+    pub fn path(&self) -> &Arc<Path> {
+        &self.path
+    }
+
+    fn full(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    fn open_file(&self, name: &str, flags: OFlag) -> io::Result<File> {
+        self.directory.open_file(name, flags | OFlag::O_NONBLOCK)
     }
 
     /// What a domain's file says; nothing when there is none.
     pub fn read(&self, holder: Holder) -> Result<Option<Page>> {
-        let path = self.path(holder);
-        let file =
-            OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(&path);
-        match file {
-            Ok(file) => self.parse(&path, file),
+        let name = name(holder);
+        match self.open_file(&name, OFlag::O_RDONLY) {
+            Ok(file) => self.parse(&name, file),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) if error.raw_os_error() == Some(libc::ELOOP) => set_aside(&path).map(|()| None),
-            Err(error) => Err(Error::at(&path, "cannot read the ledger", &error)),
+            Err(error) if error.raw_os_error() == Some(libc::ELOOP) => self.set_aside(&name).map(|()| None),
+            Err(error) => Err(Error::at(&self.full(&name), "cannot read the ledger", &error)),
         }
     }
 
-    fn parse(&self, path: &Path, mut file: File) -> Result<Option<Page>> {
-        let failed = |e: &io::Error| Error::at(path, "cannot read the ledger", e);
+    fn parse(&self, name: &str, mut file: File) -> Result<Option<Page>> {
+        let path = self.full(name);
+        let failed = |e: &io::Error| Error::at(&path, "cannot read the ledger", e);
         if !file.metadata().map_err(|e| failed(&e))?.is_file() {
-            return set_aside(path).map(|()| None);
+            return self.set_aside(name).map(|()| None);
         }
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(|e| failed(&e))?;
@@ -82,52 +97,51 @@ impl Ledgers {
             return Ok(Some(page));
         }
         if good == 0 {
-            return set_aside(path).map(|()| None);
+            return self.set_aside(name).map(|()| None);
         }
         warning!("{}: the end of the ledger was never written in full and is cut off", path.display());
-        let file =
-            OpenOptions::new().write(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path);
+        let file = self.open_file(name, OFlag::O_WRONLY);
         file.and_then(|file| file.set_len(good as u64)).map_err(|e| failed(&e))?;
         Ok(Some(page))
     }
 
+    fn set_aside(&self, name: &str) -> Result<()> {
+        let (path, aside) = (self.full(name), format!("{name}.damaged"));
+        warning!(
+            "{}: not a ledger that can be trusted; moved to {}",
+            path.display(),
+            self.full(&aside).display()
+        );
+        let moved = self.directory.rename(name, &aside);
+        moved.map_err(|e| Error::at(&path, "cannot set the damaged ledger aside", &e))
+    }
+
     /// Appends one frame. `durable`: it is on the disk when this returns.
     pub fn append(&self, holder: Holder, lines: &[Line<'_>], durable: bool) -> Result<()> {
-        let path = self.path(holder);
-        let file = OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-            .open(&path);
+        let name = name(holder);
+        let file = self.open_file(&name, OFlag::O_WRONLY | OFlag::O_APPEND | OFlag::O_CREAT);
         file.and_then(|mut file| write_whole(&mut file, &encode(lines), durable))
-            .map_err(|e| Error::at(&path, "cannot write the ledger", &e))
+            .map_err(|e| Error::at(&self.full(&name), "cannot write the ledger", &e))
     }
 
     /// Replaces a domain's file by one that says only what it holds.
     pub fn rewrite(&self, holder: Holder, holds: &Holds) -> Result<()> {
-        let path = self.path(holder);
-        let next = path.with_extension("next");
+        let name = name(holder);
+        let next = format!("{name}.next");
         let lines: Vec<Line<'_>> =
             holds.all().flat_map(|hold| (0..hold.uses).map(move |_| Line::Hold(hold))).collect();
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-            .open(&next);
+        let file = self.open_file(&next, OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC);
         file.and_then(|mut file| write_whole(&mut file, &encode(&lines), true))
-            .and_then(|()| fs::rename(&next, &path))
-            .map_err(|e| Error::at(&path, "cannot shorten the ledger", &e))
+            .and_then(|()| self.directory.rename(&next, &name))
+            .map_err(|e| Error::at(&self.full(&name), "cannot shorten the ledger", &e))
     }
 
     /// Removes a domain's file.
     pub fn remove(&self, holder: Holder) -> Result<()> {
-        let path = self.path(holder);
-        match fs::remove_file(&path) {
+        let name = name(holder);
+        match self.directory.remove(&name) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(Error::at(&path, "cannot remove the ledger", &error))
+                Err(Error::at(&self.full(&name), "cannot remove the ledger", &error))
             }
             _ => Ok(()),
         }
@@ -153,18 +167,18 @@ impl Ledgers {
     }
 
     fn files(&self) -> Result<Vec<Holder>> {
-        let failed = |e: &io::Error| Error::at(&self.0, "cannot list the state directory", e);
+        let failed = |e: &io::Error| Error::at(&self.path, "cannot list the state directory", e);
         let host = host();
         let mut all = Vec::new();
-        for entry in fs::read_dir(&self.0).map_err(|e| failed(&e))? {
-            let name = entry.map_err(|e| failed(&e))?.file_name();
-            let rest = name.to_str().and_then(|name| name.strip_prefix(&host));
+        for name in self.directory.names().map_err(|e| failed(&e))? {
+            let Some(name) = name.to_str() else { continue };
+            let rest = name.strip_prefix(&host);
             let Some((owner, uuid)) = rest.and_then(|rest| rest.split_once('-')) else { continue };
             let Ok(owner) = u32::from_str_radix(owner, 16) else { continue };
             match uuid.parse() {
                 Ok(uuid) => all.push(Holder { owner, uuid }),
                 // Left by a process that was killed before it could rename it.
-                Err(_) if uuid.ends_with(".next") => drop(fs::remove_file(self.0.join(&name))),
+                Err(_) if uuid.ends_with(".next") => drop(self.directory.remove(name)),
                 Err(_) => {}
             }
         }
@@ -177,10 +191,9 @@ fn host() -> String {
     format!("{:08x}-", fnv(boot().host.as_bytes()) as u32)
 }
 
-fn set_aside(path: &Path) -> Result<()> {
-    let aside = path.with_extension("damaged");
-    warning!("{}: not a ledger that can be trusted; moved to {}", path.display(), aside.display());
-    fs::rename(path, aside).map_err(|e| Error::at(path, "cannot set the damaged ledger aside", &e))
+/// The name of a domain's file.
+fn name(holder: Holder) -> String {
+    format!("{}{:08x}-{}", host(), holder.owner, holder.uuid)
 }
 
 /// One write, undone when it was cut short.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::domain::Uuid;
+use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 fn hold(path: &str, label: &str, origin: Option<Origin>) -> Hold {
@@ -49,7 +50,7 @@ fn what_is_written_is_read() {
     assert_eq!(ledgers.domains(7).unwrap(), [HOLDER]);
     assert!(ledgers.domains(8).unwrap().is_empty());
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!((mode(&ledgers.0), mode(&ledgers.path(HOLDER))), (0o700, 0o600));
+    assert_eq!((mode(ledgers.path()), mode(&ledgers.full(&name(HOLDER)))), (0o700, 0o600));
     ledgers.remove(HOLDER).unwrap();
     ledgers.remove(HOLDER).unwrap();
 }
@@ -59,7 +60,7 @@ fn cut_anywhere_the_earlier_steps_stand_and_nothing_else() {
     let (_dir, ledgers) = ledgers();
     let (first, second) = (hold("/1", "+1:+2", None), hold("/2", "+1:+2", None));
     ledgers.append(HOLDER, &[Line::Hold(&first)], false).unwrap();
-    let path = ledgers.path(HOLDER);
+    let path = ledgers.full(&name(HOLDER));
     let one = fs::read(&path).unwrap();
     ledgers.append(HOLDER, &[Line::Hold(&second)], false).unwrap();
     let both = fs::read(&path).unwrap();
@@ -88,7 +89,7 @@ fn cut_anywhere_the_earlier_steps_stand_and_nothing_else() {
 #[test]
 fn what_is_no_ledger_is_set_aside() {
     let (dir, ledgers) = ledgers();
-    let path = ledgers.path(HOLDER);
+    let path = ledgers.full(&name(HOLDER));
     let aside = path.with_extension("damaged");
     fs::create_dir(&path).unwrap();
     assert!(ledgers.read(HOLDER).unwrap().is_none());
@@ -98,8 +99,8 @@ fn what_is_no_ledger_is_set_aside() {
     fs::write(&path, "root:x:0:0\n").unwrap();
     assert!(ledgers.read(HOLDER).unwrap().is_none());
     assert_eq!(fs::read(&aside).unwrap(), b"root:x:0:0\n");
-    fs::set_permissions(&*ledgers.0, fs::Permissions::from_mode(0o777)).unwrap();
-    assert_eq!(Ledgers::open(&ledgers.0).unwrap_err().errno(), libc::EPERM);
+    fs::set_permissions(&**ledgers.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    assert_eq!(Ledgers::open(ledgers.path()).unwrap_err().errno(), libc::EPERM);
 }
 
 proptest::proptest! {

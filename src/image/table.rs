@@ -1,7 +1,6 @@
 //! What this process knows: the images it has labelled, and what each of its domains holds.
 
 use super::acl::Acl;
-use super::ledger::Ledgers;
 use super::{Label, Settings};
 use crate::domain::Uuid;
 use crate::error::Result;
@@ -24,7 +23,8 @@ pub type Key = (Identity, &'static str);
 #[derive(Default)]
 pub struct Table {
     images: Places<Identity, Models>,
-    domains: Places<(Ledgers, Holder), Guest>,
+    /// A domain is known by its ledger: the state directory and the holder.
+    domains: Places<(Arc<Path>, Holder), Guest>,
 }
 
 type Places<K, V> = Mutex<HashMap<K, Arc<Place<V>>>>;
@@ -147,7 +147,7 @@ impl Table {
             work(guest)
         };
         let idle = |guest: &Guest| !guest.loaded || guest.holds.is_empty() && guest.lines.is_none();
-        with_place(&self.domains, &(settings.store.ledgers.clone(), holder), load, idle)
+        with_place(&self.domains, &(settings.store.ledgers.path().clone(), holder), load, idle)
     }
 }
 

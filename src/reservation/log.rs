@@ -10,10 +10,12 @@ use super::{Holder, Key};
 use crate::domain::Uuid;
 use crate::error::{Error, Result};
 use crate::log::warning;
+use crate::sys::directory::Directory;
 use crate::sys::lock;
-use std::fs::{self, File, OpenOptions};
+use nix::fcntl::OFlag;
+use std::fs::File;
 use std::io::{self, Seek, Write};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 pub(super) const RECORD: usize = 32;
@@ -80,9 +82,13 @@ fn checksum(bytes: &[u8; RECORD]) -> u16 {
     (sum ^ sum >> 16) as u16
 }
 
-/// The open log, and how far it has been read.
+const NAME: &str = "reservations";
+
+/// The open log, and how far it has been read. It is used in mount namespaces that have something else at
+/// the path of its directory.
 #[derive(Debug)]
 pub struct Log {
+    directory: Directory,
     path: PathBuf,
     file: File,
     seen: u64,
@@ -91,23 +97,19 @@ pub struct Log {
 impl Log {
     /// Opens, and where needed creates, the log in a directory.
     pub fn open(directory: &Path) -> Result<Self> {
-        let path = directory.join("reservations");
+        let opened = Directory::open(directory)
+            .map_err(|e| Error::at(directory, "cannot use the runtime directory (option runtime_dir)", &e))?;
+        let path = directory.join(NAME);
         let file =
-            Self::open_file(&path).map_err(|e| Error::at(&path, "cannot open the reservations", &e))?;
-        Ok(Self { path, file, seen: RECORD as u64 })
+            Self::open_file(&opened).map_err(|e| Error::at(&path, "cannot open the reservations", &e))?;
+        Ok(Self { directory: opened, path, file, seen: RECORD as u64 })
     }
 
-    fn open_file(path: &Path) -> io::Result<File> {
+    fn open_file(directory: &Directory) -> io::Result<File> {
         loop {
-            let file = OpenOptions::new()
-                .read(true)
-                .append(true)
-                .create(true)
-                .mode(0o600)
-                .custom_flags(libc::O_NOFOLLOW)
-                .open(path)?;
+            let file = directory.open_file(NAME, OFlag::O_RDWR | OFlag::O_APPEND | OFlag::O_CREAT)?;
             lock::lock(&file, 0)?;
-            if !is_at(&file, path)? {
+            if !is_in(&file, directory)? {
                 continue;
             }
             let length = file.metadata()?.len();
@@ -118,9 +120,10 @@ impl Log {
             if length == 0 {
                 (&file).write_all(&HEADER)?;
             } else if header != HEADER {
-                let aside = path.with_extension("foreign");
-                warning!("{}: not a reservations file; moved to {}", path.display(), aside.display());
-                fs::rename(path, aside)?;
+                let aside = format!("{NAME}.foreign");
+                let path = directory.path().join(NAME);
+                warning!("{}: not a reservations file; moved to {aside}", path.display());
+                directory.rename(NAME, &aside)?;
                 continue;
             } else if length % RECORD as u64 != 0 {
                 file.set_len(length - length % RECORD as u64)?;
@@ -179,16 +182,16 @@ impl Log {
     pub fn follow(&mut self, held: impl Iterator<Item = Record>) -> Result<()> {
         (|| {
             lock::lock(&self.file, 0)?;
-            if is_at(&self.file, &self.path)? {
-                let next = self.path.with_extension("next");
+            if is_in(&self.file, &self.directory)? {
+                let next = format!("{NAME}.next");
                 let mut bytes = HEADER.to_vec();
                 held.for_each(|record| bytes.extend(record.encode()));
-                let _ = fs::remove_file(&next);
-                let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&next)?;
-                file.write_all(&bytes)?;
-                fs::rename(&next, &self.path)?;
+                let _ = self.directory.remove(&next);
+                let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL;
+                self.directory.open_file(&next, flags)?.write_all(&bytes)?;
+                self.directory.rename(&next, NAME)?;
             }
-            let old = std::mem::replace(&mut self.file, Self::open_file(&self.path)?);
+            let old = std::mem::replace(&mut self.file, Self::open_file(&self.directory)?);
             drop(old);
             self.seen = RECORD as u64;
             Ok(())
@@ -197,12 +200,12 @@ impl Log {
     }
 }
 
-/// Whether `path` still names the open file.
-fn is_at(file: &File, path: &Path) -> io::Result<bool> {
-    match fs::symlink_metadata(path) {
+/// Whether the open file is still the one that the directory has.
+fn is_in(file: &File, directory: &Directory) -> io::Result<bool> {
+    match directory.facts_of(NAME) {
         Ok(named) => {
             let open = file.metadata()?;
-            Ok((named.dev(), named.ino()) == (open.dev(), open.ino()))
+            Ok((named.st_dev, named.st_ino) == (open.dev(), open.ino()))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),

@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 pub mod cell;
+pub mod directory;
 pub mod fork;
 pub mod lock;
 pub mod marks;
