@@ -191,6 +191,22 @@ class Apparmor(unittest.TestCase):
                 manager.set_resource_label(domain, Resource.DISK, more)
                 self.assertEqual(guest("w", more), 0)
 
+    def test_files_that_are_handed_over_open_are_named(self):
+        disk, read, written = self.file("disk"), self.file("read"), self.file("written")
+        with self.open() as manager:
+            domain = self.domain(A, disk)
+            with self.running(manager, domain) as guest:
+                for path, flags in [(read, os.O_RDONLY), (written, os.O_RDWR)]:
+                    fd = os.open(path, flags)
+                    manager.set_fd_label(domain, fd, Resource.DISK)
+                    os.close(fd)
+                self.assertEqual((guest("r", read), guest("w", read), guest("w", written)), (0, REFUSED, 0))
+                # What has no name cannot be in a profile.
+                ends = os.pipe()
+                manager.set_fd_label(domain, ends[1], Resource.CHARDEV_PIPE)
+                for end in ends:
+                    os.close(end)
+
     def test_a_backing_file_is_written_when_asked_for(self):
         top, base = self.file("top"), self.file("base")
         with self.open() as manager:

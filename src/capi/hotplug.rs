@@ -106,7 +106,8 @@ pub unsafe extern "C" fn svirt_domain_move_image(
 ///
 /// selinux: the guest's image label; a macvtap or ipvtap device keeps its type and gets the guest's level;
 /// other tap devices share one node, /dev/net/tun, which is never touched. dac: nothing, since an owner
-/// counts when a file is opened, not when it is handed on. A guest that does not relabel: nothing.
+/// counts when a file is opened, not when it is handed on. apparmor: the profile names the file too, for reading
+/// only when the descriptor is. A guest that does not relabel: nothing.
 ///
 /// Errors: EBADF `fd` is not open; EINVAL unknown kind, or SVIRT_RESOURCE_TAP for what is no tap device;
 /// EBUSY another label is in use on it; ENODATA before gen; EPERM/EACCES the kernel refused. Nothing is

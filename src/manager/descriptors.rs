@@ -1,11 +1,12 @@
 //! Labels for descriptors that the daemon hands to a guest.
 
 use super::Manager;
-use crate::domain::{Domain, SeclabelType};
-use crate::driver::{Decision, Descriptor, Opened};
+use crate::domain::{Definition, Domain, Flags, Resource, SeclabelType};
+use crate::driver::{Decision, Descriptor, Moment, Opened};
 use crate::error::{Error, Result};
 use crate::image;
 use crate::sys::node::Node;
+use crate::sys::process;
 use std::fs;
 use std::os::fd::RawFd;
 use std::path::Path;
@@ -39,7 +40,30 @@ impl Manager {
             }
         }
         let holder = self.holder(definition.uuid);
+        if let (Opened::Image(kind), Some(name)) = (opened, &name) {
+            let readonly = process::opened_for_reading_only(fd);
+            self.name_in_profiles(
+                definition,
+                Resource::new(kind, name, Flags { readonly, ..Flags::default() })?,
+            )?;
+        }
         self.with_settings(|settings| image::set_descriptor(holder, &node, name, labels, settings))
+    }
+
+    /// Models whose profiles name files look at a descriptor's name when it is handed over.
+    fn name_in_profiles(&self, definition: &mut Definition, resource: Resource) -> Result<()> {
+        let known = definition.resources.iter().any(|other| other.path == resource.path);
+        for driver in self.drivers.iter().filter(|driver| driver.keeps_profiles() && !known) {
+            let seclabel =
+                definition.seclabel(driver.model()).filter(|s| s.kind != SeclabelType::None).cloned();
+            let Some(seclabel) = seclabel else { continue };
+            definition.resources.push(resource.clone());
+            if let Err(error) = driver.apply(&self.on_host(definition), &seclabel, Moment::Plug) {
+                definition.resources.pop();
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 }
 

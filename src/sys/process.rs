@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io;
+use std::os::fd::RawFd;
 
 /// The effective user and group of this process.
 pub fn effective_ids() -> (u32, u32) {
@@ -17,6 +18,12 @@ pub fn has_capability(number: u32) -> bool {
         .flatten()
         .and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok())
         .is_some_and(|set| set >> number & 1 == 1)
+}
+
+/// Whether nothing can be written through a descriptor.
+pub fn opened_for_reading_only(fd: RawFd) -> bool {
+    // SAFETY: the call only answers a question.
+    unsafe { libc::fcntl(fd, libc::F_GETFL) & libc::O_ACCMODE == libc::O_RDONLY }
 }
 
 /// `CAP_SYS_ADMIN`: needed for `trusted.*` attributes.
