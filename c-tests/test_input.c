@@ -134,7 +134,7 @@ static void unknown_numbers_and_texts(void **state)
     assert_call(-EINVAL, svirt_domain_from_xml(not_utf8, &out, &error));
     assert_call(-EINVAL, svirt_domain_from_xml(
         "<!DOCTYPE d [<!ENTITY a 'aaaa'><!ENTITY b '&a;&a;&a;&a;'>]><domain type='kvm'>&b;</domain>", &out, &error));
-    assert_call(-EINVAL, svirt_domain_set_security_all_label(manager, domain, 1, &error));
+    assert_call(-EINVAL, svirt_domain_set_security_all_label(manager, domain, SVIRT_SET_LOGGED_CHARDEVS << 1, &error));
     assert_call(-EINVAL, svirt_domain_restore_security_all_label(manager, domain, 2, &error));
     assert_call(-EINVAL, svirt_domain_get_security_process_label(manager, domain, "dac", 1, &label, &error));
     assert_call(-EINVAL, svirt_domain_get_security_process_label(manager, domain, NULL, 0, &label, &error));

@@ -33,6 +33,8 @@ boot() { "$here/run.sh" -l selinux -d "$work/disk" -t 120 "$job"; }
 
 passed=0 failed=0
 for cut in $(seq "$cuts"); do
+    # Empty before it is looked at.
+    : >"$work/output"
     boot >"$work/output" 2>&1 &
     boot=$!
     # All guests have run: from here on any moment will do.
