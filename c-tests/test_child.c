@@ -371,6 +371,8 @@ static int call_everything(void *opaque)
     svirt_domain *domain = both->domain;
     svirt_options *options = options_here();
     svirt_process_label label;
+    svirt_error *errors[3] = {NULL, NULL, NULL};
+    char *name, *doi;
     int called = 0;
     const int results[] = {
         svirt_domain_gen_security_label(manager, domain, NULL),
@@ -393,14 +395,30 @@ static int call_everything(void *opaque)
         svirt_manager_foreach_image(manager, never, &called),
         svirt_options_set(both->options, "owner", "x", NULL),
         svirt_manager_open("none", both->options, &fresh, NULL),
+        svirt_domain_set_security_socket_label(manager, domain, &errors[0]),
+        svirt_domain_set_security_daemon_socket_label(manager, domain, &errors[1]),
+        svirt_domain_clear_security_socket_label(manager, domain, &errors[2]),
     };
     for (unsigned i = 0; i < sizeof results / sizeof *results; i++)
         if (results[i] != -EDEADLK)
             return 100 + (int)i;
     svirt_manager_transaction_abort(manager);
     if (called || svirt_domain_label(domain, NULL) || svirt_domain_image_label(domain, NULL) ||
-        svirt_domain_to_xml(domain) || svirt_domain_security_mount_options(manager, domain))
+        svirt_domain_to_xml(domain) || svirt_domain_security_mount_options(manager, domain) ||
+        svirt_manager_base_label(manager, "dac", "kvm"))
         return 1;
+    for (int i = 0; i < 3; i++) {
+        if (svirt_error_number(errors[i]) != EDEADLK)
+            return 3;
+        svirt_error_free(errors[i]);
+    }
+    /* These take no lock, so they answer. */
+    svirt_string_free(name = svirt_manager_model(manager, 0));
+    svirt_string_free(doi = svirt_manager_doi(manager, 0));
+    if (!name || !doi || svirt_domain_from_xml("<domain/>", &domain, NULL) != -EINVAL ||
+        svirt_domain_new("child", UUID_B, "kvm", &domain, NULL) != 0)
+        return 4;
+    svirt_domain_free(domain);
     /* A child that goes on by itself may begin anew. */
     if (svirt_manager_open("none", options, &fresh, NULL) != 0)
         return 2;
