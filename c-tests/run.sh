@@ -55,6 +55,19 @@ for test in test_input test_contract test_dac test_hotplug; do
     step "$test, valgrind" valgrind -q --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite \
         --child-silent-after-fork=yes "$out/$test"
 done
+# As user 65534, with that user's directories in the environment; such a program finds libraries by its own path only.
+as_a_user() {
+    (cd / && setpriv --reuid 65534 --regid 65534 --clear-groups env XDG_RUNTIME_DIR="$out/user" \
+        XDG_STATE_HOME="$out/user" HOME="$out/user" "$@")
+}
+setuid_program() {
+    chmod 711 "$out" && mkdir "$out/setuid" && cp "$stage/lib/libsvirt.so.0" "$out/setuid/" &&
+        compile test_setuid "" -Wl,-rpath,"$out/setuid" && mkdir -m700 "$out/user" &&
+        chown 65534:65534 "$out/user" && as_a_user "$out/test_setuid" plain && [ -d "$out/user/svirt" ] &&
+        rm -r "$out/user/svirt" && chown 65533 "$out/test_setuid" && chmod 4755 "$out/test_setuid" &&
+        as_a_user "$out/test_setuid" && [ ! -e "$out/user/svirt" ]
+}
+step "test_setuid" setuid_program
 # The program that README shows is compiled as README says, and confines one that prints its disk's owner.
 readme_program() {
     sed -n '/^```c$/,/^```$/p' "$root/README.md" | sed '1d;$d' >"$out/confine.c"
