@@ -136,8 +136,12 @@ impl Registry {
     /// `None` when all are taken.
     pub fn take_any(&self, range: Range, holder: Holder) -> Result<Option<Key>> {
         let state = &mut *self.state.lock();
-        if let Some(key) = state.book.held_in(range, holder).next() {
-            return Ok(Some(key));
+        if state.book.held_in(range, holder).next().is_some() {
+            // Another process may have given it back for the domain, and somebody else may have it by now.
+            state.catch_up()?;
+            if let Some(key) = state.book.held_in(range, holder).next() {
+                return Ok(Some(key));
+            }
         }
         loop {
             let Some(key) = state.draw(range)? else { return Ok(None) };

@@ -191,3 +191,65 @@ fn many_share_a_key_and_all_processes_know_who() {
 fn fs_length(directory: &Path) -> u64 {
     std::fs::metadata(directory.join("reservations")).unwrap().len()
 }
+
+/// One thing that is done to the registry of one of two processes.
+#[derive(Debug, Clone)]
+enum Act {
+    TakeAny(u32),
+    Take(u32, u64),
+    Release(u32),
+}
+
+fn act() -> impl proptest::strategy::Strategy<Value = (usize, Act)> {
+    use proptest::prelude::*;
+    let what = prop_oneof![
+        (0..5_u32).prop_map(Act::TakeAny),
+        (0..5_u32, 0..4_u64).prop_map(|(holder, value)| Act::Take(holder, value)),
+        (0..5_u32).prop_map(Act::Release),
+    ];
+    (0..2_usize, what)
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { failure_persistence: None, ..Default::default() })]
+
+    /// Five domains, four keys, two processes, against a map from domain to key.
+    #[test]
+    fn two_registries_are_one_map(acts in proptest::collection::vec(act(), 1..40)) {
+        let dir = tempfile::tempdir().unwrap();
+        let both = [separate(dir.path(), 4), separate(dir.path(), 4)];
+        let mut model = std::collections::HashMap::<u32, u64>::new();
+        for (process, act) in acts {
+            let (registry, range) = &both[process];
+            let taken = |value: u64, model: &std::collections::HashMap<u32, u64>| model.values().any(|v| *v == value);
+            match act {
+                Act::TakeAny(number) => match registry.take_any(*range, holder(number)).unwrap() {
+                    None => assert!(model.len() == 4 && !model.contains_key(&number)),
+                    Some(key) => match model.get(&number) {
+                        Some(value) => assert_eq!(key.value(), *value),
+                        None => {
+                            assert!(!taken(key.value(), &model));
+                            model.insert(number, key.value());
+                        }
+                    },
+                },
+                Act::Take(number, value) if !model.contains_key(&number) => {
+                    let result = registry.take(Key::new(Class::Uid, value), holder(number), "uid");
+                    assert_eq!(result.is_ok(), !taken(value, &model));
+                    if result.is_ok() {
+                        model.insert(number, value);
+                    }
+                }
+                Act::Take(..) => {}
+                Act::Release(number) => {
+                    registry.release(Class::Uid, holder(number)).unwrap();
+                    model.remove(&number);
+                }
+            }
+            registry.refresh().unwrap();
+            for number in 0..5 {
+                assert_eq!(registry.holds(Class::Uid, holder(number)), model.contains_key(&number));
+            }
+        }
+    }
+}
