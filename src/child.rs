@@ -111,6 +111,19 @@ impl Plan {
         Self { steps: steps.into(), sockets: sockets.into(), manager }
     }
 
+    /// The same plan with another ruleset.
+    #[must_use]
+    pub fn with_ruleset(&self, restrict: Restrict) -> Self {
+        let others = self.steps.iter().filter(|step| !matches!(step, Step::Restrict(_))).cloned();
+        let steps = others.chain([Step::Restrict(restrict)]).collect();
+        Self::new(self.manager, steps, self.sockets.to_vec())
+    }
+
+    /// Whether this manager made it.
+    pub fn is_of(&self, manager: u64) -> bool {
+        self.manager == manager
+    }
+
     /// Plays the plan in the calling thread; a negated errno at the first step that fails.
     ///
     /// After a failure the caller must `_exit`: an exec would run the guest without its confinement.

@@ -14,6 +14,7 @@ use crate::domain::{Definition, Kind, Resource, Seclabel, Uuid};
 use crate::error::Result;
 use crate::image::Label;
 use std::ffi::CStr;
+use std::ops::Range;
 use std::path::Path;
 
 /// What gen made or reserve found.
@@ -77,10 +78,27 @@ pub enum Moment {
     Gen,
     /// Everything of the guest is labelled; its process has not started.
     SetAll,
-    /// A resource was added to the definition of a guest that may be running.
-    Plug,
-    /// A resource was taken out of the definition of a guest that may be running.
+    /// A resource was added to the definition of a guest that may be running; its files stand last.
+    Plug {
+        /// How many of the definition's resources are new. They must be there; the others once were.
+        new: usize,
+    },
+    /// A resource was taken out of the definition of a guest that may be running, or the definition is what
+    /// it was before a step that failed. Nothing is new.
     Unplug,
+}
+
+impl Moment {
+    /// Which of the definition's resources must be there.
+    pub fn new_of(self, domain: &Definition) -> Range<usize> {
+        let all = domain.resources.len();
+        let new = match self {
+            Self::Gen | Self::Unplug => 0,
+            Self::SetAll => all,
+            Self::Plug { new } => new,
+        };
+        all.saturating_sub(new)..all
+    }
 }
 
 /// One security model.
@@ -139,6 +157,12 @@ pub trait Driver: Send + Sync {
         Ok(label.to_owned())
     }
 
+    /// Whether it keeps something outside the guest's files that follows the domain's resources. For the
+    /// other drivers [`Driver::apply`] is not called.
+    fn follows_resources(&self) -> bool {
+        false
+    }
+
     /// Brings what the driver keeps outside the guest's files, a profile or a ruleset, into line with the
     /// domain's resources. When it fails, everything is as before. Release ends it.
     fn apply(&self, domain: &Definition, seclabel: &Seclabel, moment: Moment) -> Result<()> {
@@ -146,8 +170,8 @@ pub trait Driver: Send + Sync {
         Ok(())
     }
 
-    /// What the child must do to get its label; nothing for a guest that is not confined. Asked after gen
-    /// and again after set-all, when [`Driver::apply`] has run.
+    /// What the child must do to get its label; nothing for a guest that is not confined. Asked after gen,
+    /// and again whenever [`Driver::apply`] has run, which may have made another ruleset.
     fn set_security_process_label(&self, domain: &Definition, label: &str) -> Result<Option<Step>>;
 
     /// Which label a resource gets. `primary`: this driver speaks for seclabels without a model.

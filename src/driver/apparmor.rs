@@ -189,6 +189,10 @@ impl Driver for Apparmor {
         Ok(Some(label.to_owned()))
     }
 
+    fn follows_resources(&self) -> bool {
+        true
+    }
+
     fn apply(&self, domain: &Definition, seclabel: &Seclabel, moment: Moment) -> Result<()> {
         // A static label names a profile that is somebody else's to write.
         if seclabel.kind != SeclabelType::Dynamic {
@@ -197,12 +201,8 @@ impl Driver for Apparmor {
         if moment == Moment::Gen && (!self.load_at_gen || in_use(&name_of(domain.uuid))?) {
             return Ok(());
         }
-        let last = domain.resources.len().saturating_sub(1);
-        let rules = rules::text(domain, |at| match moment {
-            Moment::SetAll => true,
-            Moment::Plug => at == last,
-            Moment::Gen | Moment::Unplug => false,
-        })?;
+        let new = moment.new_of(domain);
+        let rules = rules::text(domain, |at| new.contains(&at))?;
         self.profiles.load(domain.uuid, &rules)
     }
 

@@ -21,6 +21,7 @@ use rules::{Builder, Rules};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -93,8 +94,8 @@ impl Landlock {
         Ok(())
     }
 
-    /// A ruleset for the domain. `complete`: what is missing is an error.
-    fn build(&self, domain: &Definition, complete: bool) -> Result<Rules> {
+    /// A ruleset for the domain. What is missing of the `new` resources is an error.
+    fn build(&self, domain: &Definition, new: Range<usize>) -> Result<Rules> {
         let mut builder = Builder::new(self.deny_network)?;
         if domain.emulator.is_none() {
             debug!("domain {}: no emulator is named, every qemu of /usr/bin may be executed", domain.name);
@@ -106,7 +107,7 @@ impl Landlock {
                 debug!("domain {}: {} is not in the base: {error}", domain.name, want.path.display());
             }
         }
-        for resource in &domain.resources {
+        for (at, resource) in domain.resources.iter().enumerate() {
             for want in resources::wants(resource) {
                 match builder.allow(&want) {
                     Ok(true) => {}
@@ -116,7 +117,7 @@ impl Landlock {
                         want.path.display(),
                         resource.kind.name()
                     ),
-                    Err(e) if e.kind() == io::ErrorKind::NotFound && !complete => {}
+                    Err(e) if e.kind() == io::ErrorKind::NotFound && !new.contains(&at) => {}
                     Err(e) if e.kind() == io::ErrorKind::NotFound && resource.optional => {
                         info!(
                             "domain {}: {} is not there, the guest cannot use it",
@@ -223,6 +224,10 @@ impl Driver for Landlock {
         Ok(None)
     }
 
+    fn follows_resources(&self) -> bool {
+        true
+    }
+
     fn apply(&self, domain: &Definition, _: &Seclabel, moment: Moment) -> Result<()> {
         {
             let domains = self.domains.lock();
@@ -230,20 +235,16 @@ impl Driver for Landlock {
             let running = state.taken_over || state.marks.count() > 0;
             match (moment, &state.rules) {
                 // What a process may do cannot become more, so what it was started with stays known.
-                (Moment::Plug, Some(rules)) if running => {
-                    // What is new stands last, and may be several files.
-                    let last = domain.resources.last();
-                    let mut all = domain.resources.iter();
-                    return all.try_for_each(|resource| {
-                        check_plug(domain, rules, resource, last == Some(resource))
-                    });
+                (Moment::Plug { .. }, Some(rules)) if running => {
+                    let mut new = domain.resources[moment.new_of(domain)].iter();
+                    return new.try_for_each(|resource| check_plug(domain, rules, resource));
                 }
                 (Moment::Gen | Moment::Unplug, Some(_)) if running => return Ok(()),
                 _ => {}
             }
         }
         // Without the lock: other guests need not wait for it.
-        let rules = self.build(domain, matches!(moment, Moment::SetAll | Moment::Plug))?;
+        let rules = self.build(domain, moment.new_of(domain))?;
         if let Some(state) = self.domains.lock().get_mut(&domain.uuid) {
             state.rules = Some(rules);
         }
@@ -291,7 +292,7 @@ fn unmarked() -> ProcessLabel {
 }
 
 /// A running guest has what its ruleset allowed when it was started.
-fn check_plug(domain: &Definition, rules: &Rules, resource: &Resource, new: bool) -> Result<()> {
+fn check_plug(domain: &Definition, rules: &Rules, resource: &Resource) -> Result<()> {
     for want in resources::wants(resource) {
         match rules.cover(&want) {
             Ok(true) => {}
@@ -303,7 +304,7 @@ fn check_plug(domain: &Definition, rules: &Rules, resource: &Resource, new: bool
                 ))
                 .with_path(&want.path));
             }
-            Err(e) if e.kind() == io::ErrorKind::NotFound && (resource.optional || !new) => {}
+            Err(e) if e.kind() == io::ErrorKind::NotFound && resource.optional => {}
             Err(e) => return Err(Error::at(&want.path, "cannot be asked about", &e)),
         }
     }

@@ -2,7 +2,7 @@
 
 use super::Manager;
 use crate::domain::{Definition, Domain, Flags, Resource, SeclabelType};
-use crate::driver::{Decision, Descriptor, Moment, Opened};
+use crate::driver::{Decision, Descriptor, Opened};
 use crate::error::{Error, Result};
 use crate::image;
 use crate::sys::node::Node;
@@ -52,16 +52,17 @@ impl Manager {
 
     /// Models whose profiles name files look at a descriptor's name when it is handed over.
     fn name_in_profiles(&self, definition: &mut Definition, resource: Resource) -> Result<()> {
-        let known = definition.resources.iter().any(|other| other.path == resource.path);
-        for driver in self.drivers.iter().filter(|driver| driver.keeps_profiles() && !known) {
+        if definition.resources.iter().any(|other| other.path == resource.path) {
+            return Ok(());
+        }
+        for driver in self.drivers.iter().filter(|driver| driver.keeps_profiles()) {
             let seclabel =
                 definition.seclabel(driver.model()).filter(|s| s.kind != SeclabelType::None).cloned();
             let Some(seclabel) = seclabel else { continue };
+            let new = self.files(definition, std::slice::from_ref(&resource))?;
+            let (moment, files) = self.plugged(&definition.resources, new);
+            driver.apply(&Self::on_host(definition, files), &seclabel, moment)?;
             definition.resources.push(resource.clone());
-            if let Err(error) = driver.apply(&self.on_host(definition), &seclabel, Moment::Plug) {
-                definition.resources.pop();
-                return Err(error);
-            }
         }
         Ok(())
     }

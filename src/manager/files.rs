@@ -8,22 +8,25 @@ use crate::error::Result;
 use crate::image::Task;
 use std::path::Path;
 
+/// What drivers are told that keep more than files: the moment, and all files of the domain as they are then.
+pub(super) type Now = (Moment, Vec<Resource>);
+
 impl Manager {
     /// Labels everything the domain uses, or nothing.
     pub fn set_security_all_label(&self, domain: &Domain) -> Result<()> {
         self.check_process()?;
         let definition = &mut *domain.lock()?;
         self.claim(domain, definition)?;
-        let steps = self.steps(definition, &definition.resources)?;
-        let task = Task::Set(self.holder(definition.uuid), steps);
-        self.change(domain, definition, vec![task], Moment::SetAll, |_| {})
+        let files = self.files(definition, &definition.resources)?;
+        let task = Task::Set(self.holder(definition.uuid), self.steps(definition, &files)?);
+        self.change(domain, definition, task, (Moment::SetAll, files), |_| {})
     }
 
     /// Gives back everything that the domain holds, and nothing else.
     pub fn restore_security_all_label(&self, domain: &Domain, migrated: bool) -> Result<()> {
         self.check_process()?;
         let uuid = domain.lock()?.uuid;
-        self.label_files(vec![Task::RestoreAll(self.holder(uuid), migrated)])
+        self.label_files(Task::RestoreAll(self.holder(uuid), migrated))
     }
 
     /// Labels one resource of a running domain, and adds it to the domain.
@@ -31,9 +34,10 @@ impl Manager {
         self.check_process()?;
         let definition = &mut *domain.lock()?;
         self.claim(domain, definition)?;
-        let steps = self.steps(definition, std::slice::from_ref(&resource))?;
-        let task = Task::Set(self.holder(definition.uuid), steps);
-        self.change(domain, definition, vec![task], Moment::Plug, |all| all.push(resource))
+        let new = self.files(definition, std::slice::from_ref(&resource))?;
+        let task = Task::Set(self.holder(definition.uuid), self.steps(definition, &new)?);
+        let now = self.plugged(&definition.resources, new);
+        self.change(domain, definition, task, now, |all| all.push(resource))
     }
 
     /// Leaves out the files of character devices that somebody else writes for the guest, except those with a
@@ -52,14 +56,17 @@ impl Manager {
         let definition = &mut *domain.lock()?;
         let device = device_from_xml(xml, definition)?;
         self.claim(domain, definition)?;
-        let task = Task::Plug(self.holder(definition.uuid), self.steps(definition, &device)?);
-        self.change(domain, definition, vec![task], Moment::Plug, |all| {
+        let new = self.files(definition, &device)?;
+        let task = Task::Plug(self.holder(definition.uuid), self.steps(definition, &new)?);
+        let other_way = |other: &Resource, resource: &Resource| {
+            same_file(other, resource)
+                && (other.flags, &other.seclabels) != (resource.flags, &resource.seclabels)
+        };
+        let kept = |other: &&Resource| !device.iter().any(|resource| other_way(other, resource));
+        let now = self.plugged(definition.resources.iter().filter(kept), new);
+        self.change(domain, definition, task, now, |all| {
             for resource in device {
-                let other_way = |other: &&mut Resource| {
-                    same_file(other, &resource)
-                        && (other.flags, &other.seclabels) != (resource.flags, &resource.seclabels)
-                };
-                match all.iter_mut().find(other_way) {
+                match all.iter_mut().find(|other| other_way(other, &resource)) {
                     Some(place) => *place = resource,
                     None => all.push(resource),
                 }
@@ -83,10 +90,13 @@ impl Manager {
             }
         };
         if is_live(definition) {
-            return self.change(domain, definition, vec![task], Moment::Unplug, take_out);
+            let mut left = definition.resources.clone();
+            take_out(&mut left);
+            let now = (Moment::Unplug, self.files_there(&left));
+            return self.change(domain, definition, task, now, take_out);
         }
         take_out(&mut definition.resources);
-        self.label_files(vec![task])
+        self.label_files(task)
     }
 
     /// Gives back one resource, and takes it out of the domain.
@@ -100,11 +110,12 @@ impl Manager {
         let task = Task::Restore(self.holder(definition.uuid), self.paths(known));
         match at {
             Some(at) if is_live(definition) => {
-                self.change(domain, definition, vec![task], Moment::Unplug, |all| drop(all.remove(at)))
+                let now = (Moment::Unplug, self.files_there(all_but(definition, at)));
+                self.change(domain, definition, task, now, |all| drop(all.remove(at)))
             }
             at => {
                 at.map(|at| definition.resources.remove(at));
-                self.label_files(vec![task])
+                self.label_files(task)
             }
         }
     }
@@ -116,25 +127,43 @@ impl Manager {
         let definition = &mut *domain.lock()?;
         let task = Task::Move(self.holder(definition.uuid), from.to_owned(), to.to_owned());
         let Some(at) = definition.resources.iter().position(|r| r.path == from && !r.flags.backing) else {
-            return self.label_files(vec![task]);
+            return self.label_files(task);
         };
         // A mirror that was plugged in before is the disk now.
-        let plugged = definition.resources.iter().any(|r| r.path == to);
+        let known = definition.resources.iter().any(|r| r.path == to);
+        let disk = Resource { path: to.to_owned(), added: true, ..definition.resources[at].clone() };
+        let live = is_live(definition);
+        let now = if !live || known {
+            (Moment::Unplug, self.files_there(all_but(definition, at)))
+        } else {
+            let new = self.files(definition, std::slice::from_ref(&disk))?;
+            self.plugged(all_but(definition, at), new)
+        };
         let edit = |all: &mut Vec<Resource>| {
-            if plugged {
+            if known {
                 all.remove(at);
             } else {
-                all[at].path = to.to_owned();
-                all[at].added = true;
+                all[at] = disk;
             }
         };
-        if !is_live(definition) {
-            self.label_files(vec![task])?;
+        if !live {
+            self.label_files(task)?;
             edit(&mut definition.resources);
             return Ok(());
         }
-        let moment = if plugged { Moment::Unplug } else { Moment::Plug };
-        self.change(domain, definition, vec![task], moment, edit)
+        self.change(domain, definition, task, now, edit)
+    }
+
+    /// The files of what a domain keeps, and new ones, which stand last.
+    pub(super) fn plugged<'a>(
+        &self,
+        kept: impl IntoIterator<Item = &'a Resource>,
+        new: Vec<Resource>,
+    ) -> Now {
+        let moment = Moment::Plug { new: new.len() };
+        let mut files = self.files_there(kept);
+        files.extend(new);
+        (moment, files)
     }
 
     /// Does what concerns files, then changes the domain's resources and lets the drivers follow; all or
@@ -143,30 +172,35 @@ impl Manager {
         &self,
         domain: &Domain,
         definition: &mut Definition,
-        tasks: Vec<Task>,
-        moment: Moment,
+        task: Task,
+        now: Now,
         edit: impl FnOnce(&mut Vec<Resource>),
     ) -> Result<()> {
         let before = definition.resources.clone();
         let then = || {
             edit(&mut definition.resources);
-            self.apply(domain, definition, moment, |now| now.resources.clone_from(&before))
+            self.apply(domain, definition, now, |now| now.resources.clone_from(&before))
         };
         if !self.in_transaction() {
-            return self.run(tasks, then);
+            return self.run(vec![task], then);
         }
         then()?;
-        self.collect(tasks, Some((domain.clone(), before, moment)));
+        self.collect(task, Some((domain.clone(), before)));
         Ok(())
     }
 
-    fn label_files(&self, tasks: Vec<Task>) -> Result<()> {
+    fn label_files(&self, task: Task) -> Result<()> {
         if !self.in_transaction() {
-            return self.run(tasks, || Ok(()));
+            return self.run(vec![task], || Ok(()));
         }
-        self.collect(tasks, None);
+        self.collect(task, None);
         Ok(())
     }
+}
+
+fn all_but(definition: &Definition, at: usize) -> impl Iterator<Item = &Resource> {
+    let others = definition.resources.iter().enumerate().filter(move |(other, _)| *other != at);
+    others.map(|(_, resource)| resource)
 }
 
 fn is_live(definition: &Definition) -> bool {

@@ -1,7 +1,8 @@
 //! Labels of domains: made, taken over, checked, given up.
 
+use super::files::Now;
 use super::{Manager, cannot_tell};
-use crate::child::Plan;
+use crate::child::{Plan, Step};
 use crate::domain::{Definition, Domain, Resource, Seclabel, SeclabelType, Uuid};
 use crate::driver::{Driver, Labels, Moment};
 use crate::error::{Error, Result};
@@ -61,9 +62,11 @@ impl Manager {
         let noted = self.note(definition)?;
         let had: Vec<bool> = self.drivers.iter().map(|d| d.has_security_label(definition.uuid)).collect();
         let taken = take(definition).and_then(|seclabels| {
-            let on_host = self.on_host(definition);
-            for (driver, seclabel) in self.drivers.iter().zip(&seclabels).filter(|(_, s)| confines(s)) {
-                driver.apply(&on_host, seclabel, Moment::Gen)?;
+            let on_host = Self::on_host(definition, self.files_there(&definition.resources));
+            for (driver, seclabel) in self.drivers.iter().zip(&seclabels) {
+                if driver.follows_resources() && confines(seclabel) {
+                    driver.apply(&on_host, seclabel, Moment::Gen)?;
+                }
             }
             Ok((self.plan(definition, &seclabels)?, seclabels))
         });
@@ -144,7 +147,7 @@ impl Manager {
         self.give_labels(domain, definition, |definition| {
             self.drivers.iter().map(|driver| self.reserve(&**driver, definition, pid)).collect()
         })?;
-        let steps = self.steps(definition, &definition.resources)?;
+        let steps = self.steps(definition, &self.files(definition, &definition.resources)?)?;
         let original = |step: &image::Step, mode| {
             self.driver_of(Some(step.model)).ok().and_then(|driver| driver.default_label(&step.path, mode))
         };
@@ -267,29 +270,49 @@ impl Manager {
         &self,
         domain: &Domain,
         definition: &mut Definition,
-        moment: Moment,
+        (moment, files): Now,
         before: impl FnOnce(&mut Definition),
     ) -> Result<()> {
-        let confined = |definition: &Definition, driver: &dyn Driver| {
-            definition.seclabel(driver.model()).filter(|s| confines(s)).cloned()
+        let seclabel = |driver: &dyn Driver| {
+            let seclabel = definition.seclabel(driver.model()).filter(|s| confines(s));
+            seclabel.filter(|_| driver.follows_resources()).cloned()
         };
-        let on_host = self.on_host(definition);
-        for (at, driver) in self.drivers.iter().enumerate() {
-            let Some(seclabel) = confined(definition, &**driver) else { continue };
-            let Err(error) = driver.apply(&on_host, &seclabel, moment) else { continue };
-            before(definition);
-            let on_host = self.on_host(definition);
-            for earlier in &self.drivers[..at] {
-                if let Some(seclabel) = confined(definition, &**earlier)
-                    && let Err(error) = earlier.apply(&on_host, &seclabel, moment)
-                {
-                    warning!("while undoing: {error}");
+        let all = self.drivers.iter().map(|driver| &**driver);
+        let following: Vec<_> = all.filter_map(|driver| Some((driver, seclabel(driver)?))).collect();
+        if !following.is_empty() {
+            let on_host = Self::on_host(definition, files);
+            for (at, (driver, seclabel)) in following.iter().enumerate() {
+                let Err(error) = driver.apply(&on_host, seclabel, moment) else { continue };
+                before(definition);
+                let on_host = Self::on_host(definition, self.files_there(&definition.resources));
+                for (earlier, seclabel) in &following[..at] {
+                    if let Err(error) = earlier.apply(&on_host, seclabel, Moment::Unplug) {
+                        warning!("while undoing: {error}");
+                    }
                 }
+                return Err(error);
             }
-            return Err(error);
         }
-        let labels = self.drivers.iter().filter_map(|d| definition.seclabel(d.model()).cloned());
-        domain.plan().set(Some(self.plan(definition, &labels.collect::<Vec<_>>())?));
+        // What gen has found out for the child stays good, but for the rulesets of those that followed.
+        let mut plan = domain.plan().with(|plan| plan.filter(|plan| plan.is_of(self.id)).cloned());
+        if plan.is_some() && following.is_empty() {
+            return Ok(());
+        }
+        for (driver, seclabel) in following {
+            if let (Some(old), Some(label)) = (&plan, &seclabel.label)
+                && let Some(Step::Restrict(new)) = driver.set_security_process_label(definition, label)?
+            {
+                plan = Some(old.with_ruleset(new));
+            }
+        }
+        let plan = match plan {
+            Some(plan) => plan,
+            None => {
+                let labels = self.drivers.iter().filter_map(|d| definition.seclabel(d.model()).cloned());
+                self.plan(definition, &labels.collect::<Vec<_>>())?
+            }
+        };
+        domain.plan().set(Some(plan));
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! From a domain's resources to the steps that label their files.
 
 use super::Manager;
-use crate::domain::{Definition, Host, Kind, Resource, SeclabelType};
+use crate::domain::{Definition, Host, Kind, Resource, Seclabel, SeclabelType};
 use crate::driver::Decision;
 use crate::error::Result;
 use crate::image::Step;
@@ -15,43 +15,59 @@ impl Manager {
         Self { host, ..self }
     }
 
-    /// What every driver wants for the files of these resources.
-    pub(super) fn steps(&self, definition: &Definition, resources: &[Resource]) -> Result<Vec<Step>> {
-        let mut steps = Vec::with_capacity(resources.len() * self.drivers.len());
-        let confining = |at: usize| {
-            let driver = &*self.drivers[at];
-            let seclabel = definition.seclabel(driver.model())?;
-            (seclabel.kind != SeclabelType::None).then_some((at, driver, seclabel))
-        };
-        let confining: Vec<_> = (0..self.drivers.len()).filter_map(confining).collect();
-        if confining.is_empty() {
-            return Ok(steps);
-        }
-        for resource in resources {
-            for file in self.host.files(resource)? {
-                for (at, driver, seclabel) in &confining {
-                    let decision = driver.resource_label(definition, seclabel, &file, *at == 0)?;
-                    let Decision::Set(label) = decision else { continue };
-                    let directory = matches!(file.kind, Kind::TpmState | Kind::Smartcard | Kind::Private);
-                    let (path, model, optional) = (file.path.clone(), driver.model(), file.optional);
-                    steps.push(Step { path, model, label, optional, directory });
-                }
+    /// The files and nodes behind resources, each a resource of its own. Nobody asks about the files of a
+    /// domain that no driver confines.
+    pub(super) fn files(&self, definition: &Definition, resources: &[Resource]) -> Result<Vec<Resource>> {
+        let mut files = Vec::with_capacity(resources.len());
+        let is_confined = |s: Option<&Seclabel>| s.is_some_and(|s| s.kind != SeclabelType::None);
+        if self.drivers.iter().any(|driver| is_confined(definition.seclabel(driver.model()))) {
+            for resource in resources {
+                files.extend(self.host.files(resource)?);
             }
         }
-        Ok(steps)
+        Ok(files)
     }
 
-    /// The definition as drivers see it that keep more than files: its resources are files and nodes of this
-    /// host. What the host no longer has is left out; where that matters, its label was refused before.
-    pub(super) fn on_host(&self, definition: &Definition) -> Definition {
+    /// The files of resources, for drivers that keep more than files. What the host no longer
+    /// has is left out; where that matters, its label was refused before.
+    pub(super) fn files_there<'a>(&self, resources: impl IntoIterator<Item = &'a Resource>) -> Vec<Resource> {
+        if !self.drivers.iter().any(|driver| driver.follows_resources()) {
+            return Vec::new();
+        }
         let files = |resource| {
             self.host.files(resource).unwrap_or_else(|error| {
                 info!("left out: {error}");
                 Vec::new()
             })
         };
+        resources.into_iter().flat_map(files).collect()
+    }
+
+    /// What every driver wants for these files.
+    pub(super) fn steps(&self, definition: &Definition, files: &[Resource]) -> Result<Vec<Step>> {
+        let mut steps = Vec::with_capacity(files.len() * self.drivers.len());
+        let confining = |at: usize| {
+            let driver = &*self.drivers[at];
+            let seclabel = definition.seclabel(driver.model())?;
+            (seclabel.kind != SeclabelType::None).then_some((at, driver, seclabel))
+        };
+        let confining: Vec<_> = (0..self.drivers.len()).filter_map(confining).collect();
+        for file in files {
+            for (at, driver, seclabel) in &confining {
+                let decision = driver.resource_label(definition, seclabel, file, *at == 0)?;
+                let Decision::Set(label) = decision else { continue };
+                let directory = matches!(file.kind, Kind::TpmState | Kind::Smartcard | Kind::Private);
+                let (path, model, optional) = (file.path.clone(), driver.model(), file.optional);
+                steps.push(Step { path, model, label, optional, directory });
+            }
+        }
+        Ok(steps)
+    }
+
+    /// The definition as drivers see it that keep more than files: its resources are `files` of this host.
+    pub(super) fn on_host(definition: &Definition, files: Vec<Resource>) -> Definition {
         Definition {
-            resources: definition.resources.iter().flat_map(files).collect(),
+            resources: files,
             name: definition.name.clone(),
             uuid: definition.uuid,
             virt_type: definition.virt_type.clone(),

@@ -14,8 +14,8 @@ use std::thread::{self, ThreadId};
 /// What each thread has begun to collect.
 pub type Transactions = Mutex<HashMap<ThreadId, Transaction>>;
 
-/// A domain, the resources it had before a call, and what the drivers were told then.
-pub type Change = (Domain, Vec<Resource>, Moment);
+/// A domain, and the resources it had before a call.
+pub type Change = (Domain, Vec<Resource>);
 
 /// What one thread has collected.
 #[derive(Default)]
@@ -73,9 +73,9 @@ impl Manager {
     }
 
     /// Adds to this thread's transaction; `change` is what must be undone when it fails.
-    pub(super) fn collect(&self, tasks: Vec<Task>, change: Option<Change>) {
+    pub(super) fn collect(&self, task: Task, change: Option<Change>) {
         if let Some(transaction) = self.transactions.lock().get_mut(&thread::current().id()) {
-            transaction.tasks.extend(tasks);
+            transaction.tasks.push(task);
             transaction.changes.extend(change);
         }
     }
@@ -119,16 +119,15 @@ impl Manager {
 
     /// The domains' resources as they were before the transaction, and the drivers with them.
     fn take_back(&self, changes: Vec<Change>) {
-        for (domain, before, moment) in changes.into_iter().rev() {
-            let moment = match moment {
-                Moment::Plug => Moment::Unplug,
-                Moment::Unplug => Moment::Plug,
-                other => other,
-            };
+        for (domain, before) in changes.into_iter().rev() {
             let undone = domain.lock().and_then(|mut definition| {
                 definition.resources = before;
                 let live = definition.seclabels.iter().any(|seclabel| seclabel.live);
-                if live { self.apply(&domain, &mut definition, moment, |_| {}) } else { Ok(()) }
+                if !live {
+                    return Ok(());
+                }
+                let now = (Moment::Unplug, self.files_there(&definition.resources));
+                self.apply(&domain, &mut definition, now, |_| {})
             });
             if let Err(error) = undone {
                 warning!("while undoing a transaction: {error}");

@@ -1,5 +1,6 @@
 use super::{profile, rules};
 use crate::domain::{Definition, Flags, Kind, Resource, Uuid, xml};
+use crate::driver::Moment;
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -291,6 +292,31 @@ fn what_has_vanished_since_keeps_its_rules() {
     let mut optional = both.clone();
     optional.resources[0].optional = true;
     assert_eq!(rules_of(&rules::text(&optional, |_| true).unwrap()).len(), 2);
+}
+
+#[test]
+fn of_what_is_plugged_in_every_file_must_be_there() {
+    let (_guard, folder) = folder();
+    let disk = |name: &str| resource(Kind::Disk, 0, &folder.join(name));
+    let made = |names: &[&str], moment: Moment| {
+        let guest = domain("guest", names.iter().map(|name| disk(name)).collect());
+        let new = moment.new_of(&guest);
+        rules::text(&guest, |at| new.contains(&at)).map_err(|error| error.errno())
+    };
+    // The first two files are one device's and were there once, the others are the new one's.
+    for (names, new, missing) in [
+        (["missing", "disk", "disk", "dir/inner"], 2, false),
+        (["disk", "disk", "missing", "dir/inner"], 2, true),
+        (["disk", "disk", "missing", "dir/inner"], 1, false),
+        (["disk", "disk", "dir/inner", "missing"], 0, false),
+        (["missing", "disk", "disk", "disk"], 9, true),
+    ] {
+        let result = made(&names, Moment::Plug { new });
+        assert_eq!(result.err(), missing.then_some(libc::ENOENT), "{names:?} {new}");
+    }
+    let names = ["missing", "disk"];
+    assert_eq!(made(&names, Moment::SetAll).err(), Some(libc::ENOENT));
+    made(&names, Moment::Unplug).unwrap();
 }
 
 #[test]

@@ -108,7 +108,7 @@ fn what_a_running_guest_has_may_be_plugged_again_and_nothing_else() {
     let plug = |kind, path: PathBuf, bits| {
         let mut domain = domain.clone();
         domain.resources.push(resource(kind, path, bits));
-        driver.apply(&domain, &seclabel, Moment::Plug).map_err(|e| (e.errno(), e.to_string()))
+        driver.apply(&domain, &seclabel, Moment::Plug { new: 1 }).map_err(|e| (e.errno(), e.to_string()))
     };
     // Nobody runs yet: the ruleset is made anew.
     plug(Kind::Disk, file("early.img"), 0).unwrap();
@@ -124,6 +124,13 @@ fn what_a_running_guest_has_may_be_plugged_again_and_nothing_else() {
         assert!(message.contains("descriptor"), "{message}");
     }
     assert_eq!(plug(Kind::Disk, folder.path().join("none"), 0).unwrap_err().0, libc::ENOENT);
+    // A device of several files: each of them is new, and what is not new is not asked about.
+    let mut more = domain.clone();
+    more.resources.extend(["other.img", "own.img"].map(|name| resource(Kind::Disk, file(name), 0)));
+    for (new, errno) in [(2, Some(libc::ENOTSUP)), (1, None)] {
+        let plugged = driver.apply(&more, &seclabel, Moment::Plug { new });
+        assert_eq!(plugged.err().map(|error| error.errno()), errno, "{new}");
+    }
     driver.apply(&domain, &seclabel, Moment::Unplug).unwrap();
 }
 
