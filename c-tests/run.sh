@@ -40,6 +40,19 @@ cp "$out/header.c" "$out/header.cpp"
 step "header as C11" cc -std=c11 -Wall -Wextra -Werror -pedantic $(pkg-config --cflags svirt) -fsyntax-only "$out/header.c"
 # shellcheck disable=SC2046
 step "header as C++17" c++ -std=c++17 -Wall -Wextra -Werror -pedantic $(pkg-config --cflags svirt) -fsyntax-only "$out/header.cpp"
+# Types and macros of a program that includes the header are its own, but for those with our prefix.
+only_our_names() {
+    local names
+    names=$(
+        {
+            sed -nE 's/^typedef .*[^A-Za-z0-9_]([A-Za-z0-9_]+);$/\1/p; s/^typedef .*\(\*([A-Za-z0-9_]+)\)\(.*/\1/p' "$1"
+            sed -nE 's/^\} ([A-Za-z0-9_]+);$/\1/p; s/^#define ([A-Za-z0-9_]+).*/\1/p' "$1"
+            sed -nE 's/^(typedef )?(struct|union|enum) ([A-Za-z0-9_]+).*/\3/p' "$1"
+        } | sort -u
+    )
+    grep -q '^svirt_image$' <<<"$names" && ! grep -vE '^(svirt_|SVIRT_)' <<<"$names"
+}
+step "names in the header" only_our_names "$root/include/svirt.h"
 step "soname" grep -q 'libsvirt.so.0]' <(readelf -d "$stage/lib/libsvirt.so" | grep SONAME)
 step "never unloaded" grep -q NODELETE <(readelf -d "$stage/lib/libsvirt.so")
 step "exported symbols" diff "$root/abi/symbols.txt" <(nm -D --defined-only "$stage/lib/libsvirt.so" | awk '{print $3}' | sort)

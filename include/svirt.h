@@ -306,11 +306,6 @@ typedef struct svirt_process_label {
   int enforcing;
 } svirt_process_label;
 
-/**
- * Rights on a process's own directory in /proc.
- */
-#define OWN_PROC LIST_BENEATH
-
 
 
 #ifdef __cplusplus
