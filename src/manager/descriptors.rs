@@ -40,12 +40,14 @@ impl Manager {
             }
         }
         let holder = self.holder(definition.uuid);
-        if let (Opened::Image(kind), Some(name)) = (opened, &name) {
-            let readonly = process::opened_for_reading_only(fd);
-            self.name_in_profiles(
-                definition,
-                Resource::new(kind, name, Flags { readonly, ..Flags::default() })?,
-            )?;
+        if let (Opened::Image(kind), Some(name), true) = (opened, &name, self.keeps_profiles()) {
+            // What was labelled by descriptor is not labelled by its name as well.
+            let flags = Flags {
+                readonly: process::opened_for_reading_only(fd),
+                no_relabel: true,
+                ..Flags::default()
+            };
+            self.name_in_profiles(definition, Resource::new(kind, name, flags)?)?;
         }
         self.with_settings(|settings| image::set_descriptor(holder, &node, name, labels, settings))
     }

@@ -113,15 +113,17 @@ impl Manager {
         result
     }
 
+    /// Whether a driver keeps what must be found again after a crash.
+    pub(super) fn keeps_profiles(&self) -> bool {
+        self.drivers.iter().any(|driver| driver.keeps_profiles())
+    }
+
     /// Puts a domain on record for which a driver is about to keep something that nothing else tells of;
     /// `true` when it was not there yet.
     fn note(&self, definition: &Definition) -> Result<bool> {
         let holder = self.holder(definition.uuid);
         match &self.store {
-            Some(store)
-                if self.drivers.iter().any(|driver| driver.keeps_profiles())
-                    && !store.registry.holds(Class::Domain, holder) =>
-            {
+            Some(store) if self.keeps_profiles() && !store.registry.holds(Class::Domain, holder) => {
                 store.registry.take(holder.key(), holder, "the domain's record").map(|()| true)
             }
             _ => Ok(false),
@@ -131,9 +133,7 @@ impl Manager {
     /// Nothing is kept for the domain any more.
     pub(super) fn strike_out(&self, uuid: Uuid) -> Result<()> {
         match &self.store {
-            Some(store) if self.drivers.iter().any(|driver| driver.keeps_profiles()) => {
-                store.registry.release(Class::Domain, self.holder(uuid))
-            }
+            Some(store) if self.keeps_profiles() => store.registry.release(Class::Domain, self.holder(uuid)),
             _ => Ok(()),
         }
     }
