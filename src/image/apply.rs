@@ -35,7 +35,7 @@ pub fn set(
             warning!("what the domain held before the host was booted: {error}");
         }
         let mut done = Vec::with_capacity(steps.len());
-        let plans = plan(holder, &steps, settings)?;
+        let plans = plan(holder, &steps, guest, settings)?;
         let lines: Vec<Line<'_>> = plans.iter().map(Line::Hold).collect();
         // On the disk before the first label is: after a power loss this is how the images are found.
         if !lines.is_empty() {
@@ -54,7 +54,7 @@ pub fn set(
 
 /// What the ledger will say about the steps. The images themselves are looked at only when they cannot
 /// remember.
-fn plan(holder: Holder, steps: &[Step], settings: &Settings<'_>) -> Result<Vec<Hold>> {
+fn plan(holder: Holder, steps: &[Step], guest: &Guest, settings: &Settings<'_>) -> Result<Vec<Hold>> {
     let mut plans = Vec::with_capacity(steps.len());
     let mut found: Option<(Arc<Path>, Option<Node>)> = None;
     for step in steps {
@@ -71,6 +71,12 @@ fn plan(holder: Holder, steps: &[Step], settings: &Settings<'_>) -> Result<Vec<H
             earlier: false,
             uses: 1,
         };
+        // One use more: what is known of the image already is not to be lost with the line before.
+        if let Some(known) = guest.holds.get(&path, step.model).filter(|known| known.origin.is_some())
+            && find(step)?.is_some_and(|node| Some(node.identity()) == known.identity)
+        {
+            (hold.identity, hold.origin) = (known.identity, known.origin.clone());
+        }
         if !settings.durable {
             if found.as_ref().is_none_or(|(other, _)| *other != path) {
                 found = Some((path.clone(), find(step)?));
@@ -212,19 +218,25 @@ impl Image<'_> {
 
     /// A hold of another domain that only the ledger remembers.
     fn first_listed(&self) -> Option<Hold> {
+        self.listed(|member, _| member != self.holder)
+    }
+
+    /// A hold that only the ledger remembers.
+    fn listed(&self, wanted: impl Fn(Holder, &Hold) -> bool) -> Option<Hold> {
         let store = self.settings.store;
         let members = store.registry.members(self.shared_key(Class::Listed)).ok()?;
-        members.into_iter().filter(|member| *member != self.holder).find_map(|member| {
+        members.into_iter().find_map(|member| {
             let page = store.ledgers.read(member).ok()??;
             let same = |hold: &&Hold| hold.identity == Some(self.key.0) && hold.model == self.key.1;
-            page.holds.all().find(same).cloned()
+            page.holds.all().filter(same).find(|hold| wanted(member, hold)).cloned()
         })
     }
 
     /// What the image was before its first holder came.
     pub fn origin(&self, standing: &Standing, label: &Label) -> Result<Origin> {
         if standing.held == Held::Listed
-            && let Some(origin) = self.first_listed().and_then(|other| other.origin)
+            // The domain's own too: it may use the image once more.
+            && let Some(origin) = self.listed(|_, hold| hold.origin.is_some()).and_then(|hold| hold.origin)
         {
             return Ok(origin);
         }

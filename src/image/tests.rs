@@ -408,6 +408,23 @@ fn without_attributes_the_table_alone_remembers() {
 }
 
 #[test]
+fn a_domain_that_uses_an_image_once_more_is_no_reason_to_forget_what_it_was() {
+    let (dir, [disk]) = files(["disk"]);
+    let same = dir.path().join("same");
+    fs::hard_link(&disk, &same).unwrap();
+    for second in [&disk, &same] {
+        let a = holder();
+        for path in [&disk, second] {
+            set(a, vec![step(path, Label::Owner(8, 8))], &ledger_only()).unwrap();
+        }
+        super::release::restore(a, second, &ledger_only()).unwrap();
+        assert_eq!(owner(&disk), (8, 8), "one use is left");
+        super::release::restore_all(a, &ledger_only(), false).unwrap();
+        assert_untouched(&disk);
+    }
+}
+
+#[test]
 fn a_refusal_that_the_model_lives_with_is_not_remembered() {
     let path = Path::new("/proc/version");
     let a = holder();
