@@ -2,8 +2,12 @@
 
 use crate::host;
 use std::collections::HashSet;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use svirt::domain::{Definition, Domain, Flags, Kind, Resource, Uuid};
+use svirt::driver::apparmor::load::is_enabled;
 use svirt::driver::selinux::Selinux;
 use svirt::error::Result;
 use svirt::image::{self, Label, Settings, Step, Store, Task};
@@ -18,7 +22,15 @@ pub fn stacks() -> Vec<&'static str> {
         all.extend(["selinux", "selinux-ledger", "selinux-uids"]);
         all.retain(|stack| !stack.starts_with("contexts"));
     }
+    if is_enabled() {
+        all.push("apparmor");
+    }
     all
+}
+
+/// Whether a process can have the labels of a stack without a policy.
+pub fn is_plain(stack: &str) -> bool {
+    !stack.starts_with("selinux") && stack != "apparmor"
 }
 
 const A: Uuid = Uuid([0xa; 16]);
@@ -57,9 +69,13 @@ impl Daemon {
             options.set("dac.user", "+65534")?;
             options.set("dac.group", "+4001")?;
         }
+        // One that is compiled soon: this test is about what is loaded, not about what it allows.
+        options.set("apparmor.template", directory.join("template").to_str().unwrap())?;
+        options.set("apparmor.profile_dir", directory.join("profiles").to_str().unwrap())?;
         let drivers = match stack {
             "selinux" | "selinux-ledger" => "selinux",
             "selinux-uids" => "selinux,dac",
+            "apparmor" => "apparmor",
             _ => "dac",
         };
         Ok(Self::Manager(Box::new(Manager::open(Some(drivers), &options)?)))
@@ -138,6 +154,49 @@ impl<'a> Guest<'a> {
         }
     }
 
+    /// One image comes and one goes, together.
+    fn swap(&self, comes: &str, goes: &str) -> Result<()> {
+        match self.daemon {
+            Daemon::Manager(manager) => {
+                manager.transaction_start()?;
+                let collected = self.plug(comes).and_then(|()| self.unplug(goes));
+                if collected.is_err() {
+                    manager.transaction_abort();
+                }
+                collected.and_then(|()| manager.transaction_commit(-1))
+            }
+            daemon => daemon.images(self.uuid, |holder, settings| {
+                let tasks = vec![
+                    Task::Set(holder, vec![self.step(comes, 0)]),
+                    Task::Restore(holder, vec![self.directory.join(goes)]),
+                ];
+                image::run(tasks, settings, || Ok(()))
+            }),
+        }
+    }
+
+    fn pivot(&self, from: &str, to: &str) -> Result<()> {
+        let (from, to) = (self.directory.join(from), self.directory.join(to));
+        match self.daemon {
+            Daemon::Manager(manager) => manager.move_image(&self.domain, &from, &to),
+            daemon => daemon.images(self.uuid, |holder, settings| {
+                image::run(vec![Task::Move(holder, from.clone(), to.clone())], settings, || Ok(()))
+            }),
+        }
+    }
+
+    /// Takes the guest over from a daemon that is dead; `pid` is the guest's process.
+    fn reserve(&self, pid: u32) -> Result<()> {
+        match self.daemon {
+            Daemon::Manager(manager) => manager.reserve_security_label(&self.domain, pid as libc::pid_t),
+            daemon => daemon.images(self.uuid, |holder, settings| {
+                let steps: Vec<Step> =
+                    disks(self.uuid).into_iter().map(|(name, flags)| self.step(name, flags)).collect();
+                image::adopt(holder, &steps, settings, |_, _| None)
+            }),
+        }
+    }
+
     fn restore(&self) -> Result<()> {
         match self.daemon {
             Daemon::Manager(manager) => manager.restore_security_all_label(&self.domain, false),
@@ -208,10 +267,24 @@ pub fn run(stack: &str, directory: &Path, job: &str) {
             again("gen", || guest.generate(), || {});
             again("set", || guest.set(), || rolled_back(directory, &["private-a", "plain-a"]));
             again("plug", || guest.plug("hot-a"), || rolled_back(directory, &["hot-a"]));
+            again("move", || guest.pivot("hot-a", "moved-a"), || {});
+            again("transaction", || guest.swap("hot-a", "moved-a"), || {});
             again("unplug", || guest.unplug("hot-a"), || {});
             again("restore", || guest.restore(), || {});
             again("release", || guest.release(), || {});
             mark();
+            rolled_back(directory, &["private-a", "plain-a", "hot-a", "moved-a"]);
+        }
+        "reserve" => {
+            let mut process = process(directory);
+            mark();
+            let daemon = again("open", || Daemon::open(stack, directory), || {});
+            let guest = Guest::new(&daemon, directory, A);
+            again("reserve", || guest.reserve(process.id()), || {});
+            again("restore", || guest.restore(), || {});
+            again("release", || guest.release(), || {});
+            mark();
+            process.kill().and_then(|()| process.wait()).unwrap();
             rolled_back(directory, &["private-a", "plain-a", "hot-a"]);
         }
         "reconcile" => {
@@ -223,6 +296,14 @@ pub fn run(stack: &str, directory: &Path, job: &str) {
         "recover" => recover(stack, directory),
         _ => panic!("unknown job {job}"),
     }
+}
+
+/// The process of a guest that was started, as far as the guest's disk tells; it ends with this one.
+fn process(directory: &Path) -> Child {
+    let owner = std::fs::metadata(directory.join("private-a")).unwrap();
+    let mut command = Command::new("/bin/cat");
+    command.uid(owner.uid()).gid(owner.gid()).stdin(Stdio::piped()).stdout(Stdio::null());
+    command.spawn().unwrap()
 }
 
 fn rolled_back(directory: &Path, names: &[&str]) {

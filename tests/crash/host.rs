@@ -7,7 +7,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
-pub const FILES: [&str; 6] = ["private-a", "plain-a", "hot-a", "private-b", "shared", "iso"];
+pub const FILES: [&str; 7] = ["private-a", "plain-a", "hot-a", "moved-a", "private-b", "shared", "iso"];
+
+/// What AppArmor has loaded.
+const PROFILES: &str = "/sys/kernel/security/apparmor/profiles";
 
 pub struct Host {
     directory: tempfile::TempDir,
@@ -21,7 +24,9 @@ impl Host {
             let path = host.path().join(name);
             fs::write(&path, name).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-            chown(&path, Some(10 + at as u32), Some(20)).expect("this test runs as root");
+            // What is moved to another file is remembered as the first one's.
+            let owner = if name == "moved-a" { 12 } else { 10 + at as u32 };
+            chown(&path, Some(owner), Some(20)).expect("this test runs as root");
             if name != "plain-a" && !selinux_runs() {
                 set_attribute(&path, c"security.selinux", b"system_u:object_r:virt_image_t:s0\0");
             }
@@ -38,6 +43,9 @@ impl Host {
         set_attribute(&host.path().join("iso"), c"system.posix_acl_access", &acl);
         fs::create_dir(host.path().join("run")).unwrap();
         fs::create_dir(host.path().join("state")).unwrap();
+        fs::create_dir(host.path().join("profiles")).unwrap();
+        let template = "profile LIBVIRT_TEMPLATE flags=(attach_disconnected) {\n}\n";
+        fs::write(host.path().join("template"), template).unwrap();
         fs::set_permissions(host.path().join("state"), fs::Permissions::from_mode(0o700)).unwrap();
         save(host.path(), "pristine", true);
         host
@@ -92,12 +100,22 @@ pub fn facts(directory: &Path, name: &str, strict: bool) -> String {
 
 fn all(directory: &Path, strict: bool) -> String {
     let mut all: Vec<String> = FILES.iter().map(|name| facts(directory, name, strict)).collect();
-    let mut ledgers: Vec<String> = fs::read_dir(directory.join("state"))
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+    for folder in ["state", "profiles"] {
+        let mut names: Vec<String> = fs::read_dir(directory.join(folder))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        all.push(format!("{folder}: {names:?}"));
+    }
+    let mut loaded: Vec<String> = fs::read_to_string(PROFILES)
+        .unwrap_or_default()
+        .lines()
+        .filter(|line| line.starts_with("libvirt-"))
+        .map(str::to_owned)
         .collect();
-    ledgers.sort();
-    all.push(format!("ledgers: {ledgers:?}"));
+    loaded.sort();
+    all.push(format!("loaded: {loaded:?}"));
     all.join("\n")
 }
 

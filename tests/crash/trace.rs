@@ -15,6 +15,15 @@ pub enum Plan {
     Fail(usize, i32),
 }
 
+/// How a traced job ended.
+#[derive(Debug, Clone, Copy)]
+pub enum End {
+    /// What was planned was done to it.
+    AsPlanned,
+    /// By itself, after so many system calls.
+    ItsOwn(usize),
+}
+
 fn command(stack: &str, host: &Host, job: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["daemon", stack, host.path().to_str().unwrap(), job]).stdin(Stdio::null());
@@ -70,12 +79,13 @@ fn never_fails(registers: &libc::user_regs_struct) -> bool {
         libc::SYS_getegid,
         libc::SYS_tgkill,
         libc::SYS_rt_sigprocmask,
+        libc::SYS_rt_sigaction,
     ]
     .contains(&call)
 }
 
-/// Runs a job as planned; `false` when it was at its end before.
-pub fn traced(stack: &str, host: &Host, job: &str, plan: Plan) -> Result<bool, String> {
+/// Runs a job as planned. Programs that it starts are not traced: they outlive it.
+pub fn traced(stack: &str, host: &Host, job: &str, plan: Plan) -> Result<End, String> {
     let mut command = command(stack, host, job);
     // SAFETY: the closure makes one system call.
     unsafe { command.pre_exec(|| ptrace(libc::PTRACE_TRACEME, 0, 0)) };
@@ -92,15 +102,21 @@ pub fn traced(stack: &str, host: &Host, job: &str, plan: Plan) -> Result<bool, S
         return Err(format!("the job did not come to its mark: {stopped:#x}"));
     }
     let (mut count, mut entry, mut reached, mut call) = (0, false, false, String::new());
+    // A signal that the job gets is passed on.
+    let mut signal = 0;
     let (Plan::Kill(at) | Plan::Fail(at, _)) = plan;
     loop {
-        ptrace(libc::PTRACE_SYSCALL, pid, 0).unwrap();
+        ptrace(libc::PTRACE_SYSCALL, pid, std::mem::take(&mut signal)).unwrap();
         let status = wait(pid);
         if libc::WIFEXITED(status) || libc::WIFSIGNALED(status) {
             return Err(format!("the job ended with {status:#x}"));
         }
         if libc::WSTOPSIG(status) == libc::SIGSTOP {
             break;
+        }
+        if libc::WSTOPSIG(status) == libc::SIGCHLD {
+            signal = libc::SIGCHLD as usize;
+            continue;
         }
         if libc::WSTOPSIG(status) != libc::SIGTRAP | 0x80 {
             return Err(format!("the job got signal {}", libc::WSTOPSIG(status)));
@@ -118,7 +134,7 @@ pub fn traced(stack: &str, host: &Host, job: &str, plan: Plan) -> Result<bool, S
                 // SAFETY: the process is our child and not waited for yet.
                 unsafe { libc::kill(pid, libc::SIGKILL) };
                 wait(pid);
-                return Ok(true);
+                return Ok(End::AsPlanned);
             }
             Plan::Fail(..) if entry && never_fails(&now) => break,
             Plan::Fail(..) if entry => {
@@ -135,13 +151,18 @@ pub fn traced(stack: &str, host: &Host, job: &str, plan: Plan) -> Result<bool, S
         }
     }
     loop {
-        ptrace(libc::PTRACE_CONT, pid, 0).unwrap();
+        ptrace(libc::PTRACE_CONT, pid, std::mem::take(&mut signal)).unwrap();
         let status = wait(pid);
         if libc::WIFSTOPPED(status) && libc::WSTOPSIG(status) == libc::SIGSTOP {
             continue;
         }
+        if libc::WIFSTOPPED(status) && libc::WSTOPSIG(status) == libc::SIGCHLD {
+            signal = libc::SIGCHLD as usize;
+            continue;
+        }
         return match libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0 {
-            true => Ok(reached),
+            true if reached => Ok(End::AsPlanned),
+            true => Ok(End::ItsOwn(count)),
             false => Err(format!("after {}: the job ended with {status:#x}", call)),
         };
     }
