@@ -9,14 +9,19 @@ use std::time::{Duration, Instant};
 /// How long a lock is waited for before the caller gets an error.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Takes the write lock on byte `at` of `file`, waiting at most [`PATIENCE`].
+/// As [`lock_within`], waiting at most [`PATIENCE`].
+pub fn lock(file: &File, at: i64) -> io::Result<()> {
+    lock_within(file, at, PATIENCE)
+}
+
+/// Takes the write lock on byte `at` of `file`, waiting at most so long.
 ///
 /// It is an open-file-description lock: it ends with `file`, also when the process is killed, and no
 /// other descriptor of this process can drop it by being closed, as plain POSIX locks allow. A child that
 /// is forked meanwhile has a copy of `file`, so whoever is done should [`unlock`].
-pub fn lock(file: &File, at: i64) -> io::Result<()> {
+pub fn lock_within(file: &File, at: i64, patience: Duration) -> io::Result<()> {
     let mut pause = Duration::from_micros(50);
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience;
     loop {
         match set(file, at, libc::F_WRLCK) {
             Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => {

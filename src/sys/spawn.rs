@@ -24,8 +24,14 @@ pub struct Ended {
 /// Runs a command, which should name its program by an absolute path, with an empty environment and no
 /// input; `TimedOut` when it was killed because it took too long.
 pub fn run(command: &mut Command, limit: Duration) -> io::Result<Ended> {
+    run_with(command, Stdio::null(), limit)
+}
+
+/// As [`run`], with something as its standard input; a lock on it is kept until the program ends too, also
+/// when this process is killed before.
+pub fn run_with(command: &mut Command, input: Stdio, limit: Duration) -> io::Result<Ended> {
     let deadline = Instant::now() + limit;
-    command.env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.env_clear().stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn()?;
     // Taken at once: later the pid may be another process's, when somebody else has waited for ours.
     let handle = pidfd(&child);

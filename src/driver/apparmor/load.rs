@@ -2,12 +2,13 @@
 
 use crate::error::{Error, Result};
 use crate::log::debug;
-use crate::sys::spawn;
+use crate::sys::{lock, spawn};
 use once_cell::sync::OnceCell;
-use std::fs;
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 const PROFILES: &str = "/sys/kernel/security/apparmor/profiles";
@@ -38,12 +39,23 @@ pub fn split(line: &str) -> Option<(&str, &str)> {
 /// Unloads a profile; one that is not loaded is no error.
 pub fn unload(profile: &str) -> Result<()> {
     let written =
-        fs::OpenOptions::new().write(true).open(REMOVE).and_then(|mut f| f.write_all(profile.as_bytes()));
+        OpenOptions::new().write(true).open(REMOVE).and_then(|mut f| f.write_all(profile.as_bytes()));
     match written {
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
         Err(e) => Err(Error::at(Path::new(REMOVE), format_args!("cannot unload profile {profile}"), &e)),
         Ok(()) => Ok(()),
     }
+}
+
+/// Waits until no parser works on a profile's file, and keeps others from beginning while the result lives;
+/// `None` when there is no file. A parser whose daemon was killed would load what its successor has unloaded.
+pub fn lock(file: &Path) -> Result<Option<File>> {
+    let open = match OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOFOLLOW).open(file) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+        open => open,
+    };
+    open.and_then(|open| lock::lock_within(&open, 0, LIMIT).map(|()| Some(open)))
+        .map_err(|e| Error::at(file, "cannot wait until no apparmor_parser works on it", &e))
 }
 
 /// The parser of this host.
@@ -71,7 +83,9 @@ impl Parser {
             command.arg("--Include").arg(folder);
         }
         let what = format!("{} cannot load {}", self.program.display(), file.display());
-        let ended = spawn::run(command.arg(file), LIMIT).map_err(|e| match e.kind() {
+        // The parser has the lock as its input, and so keeps it when this process is killed.
+        let input = lock(file)?.map_or_else(Stdio::null, Stdio::from);
+        let ended = spawn::run_with(command.arg(file), input, LIMIT).map_err(|e| match e.kind() {
             ErrorKind::TimedOut => Error::new(
                 libc::ETIMEDOUT,
                 format!("{what}: it took longer than {} s and was stopped", LIMIT.as_secs()),

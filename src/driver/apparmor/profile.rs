@@ -57,6 +57,7 @@ impl Profiles {
         let loaded = &mut *guest.lock();
         let files = self.files(uuid);
         let texts = [self.render(uuid)?, rules.to_owned()];
+        drop(load::lock(&files[0])?);
         let before = [read(&files[0])?, read(&files[1])?];
         let on_disk = before.iter().zip(&texts).all(|(old, new)| old.as_deref() == Some(new.as_bytes()));
         if on_disk && loaded.as_ref() == Some(&texts) && load::mode_of(&name_of(uuid))?.is_some() {
@@ -101,8 +102,10 @@ impl Profiles {
         let guest = LOADED.get().lock().entry(uuid).or_default().clone();
         let mut loaded = guest.lock();
         *loaded = None;
+        let files = self.files(uuid);
+        let locked = load::lock(&files[0])?;
         let mut result = load::unload(&name_of(uuid));
-        for file in self.files(uuid) {
+        for file in files {
             for file in [&file, &unfinished(&file)] {
                 let removed = gone(fs::remove_file(file));
                 result = result.and(removed.map_err(|e| Error::at(file, "cannot remove it", &e)));
@@ -111,6 +114,7 @@ impl Profiles {
         if let Err(e) = self.parser.forget(&name_of(uuid)) {
             warning!("the compiled profile of domain {uuid} stays in the parser's cache: {e}");
         }
+        drop(locked);
         // The table has one, this function the other: nobody waits for this guest.
         let mut all = LOADED.get().lock();
         if Arc::strong_count(&guest) == 2 {
