@@ -49,10 +49,11 @@ suite "C" c-tests/run.sh "$PWD/stage"
 suite "Python" python_tests
 suite "fuzz" fuzz/run.sh 3
 suite "demo, this host" examples/demo.sh
+crash=$(rust_test_binaries --test crash)
 # shellcheck disable=SC2046
-suite "kernel with SELinux" tests/kernel/selinux.sh "$PWD/stage" $(rust_test_binaries --lib --test rows)
+suite "kernel with SELinux" tests/kernel/selinux.sh "$PWD/stage" "$crash" $(rust_test_binaries --lib --test rows)
 suite "power loss" tests/kernel/powerloss.sh "$PWD/stage" 5
-suite "kernel with AppArmor" tests/kernel/apparmor.sh "$PWD/stage"
+suite "kernel with AppArmor" tests/kernel/apparmor.sh "$PWD/stage" "$crash"
 suite "older kernel with Landlock" tests/kernel/landlock.sh "$PWD/stage" "$(rust_test_binaries --test landlock)"
 make -s libvirt-shim || exit 1
 for lsm in selinux apparmor; do

@@ -1,11 +1,11 @@
 #!/bin/bash
 # Everything that needs AppArmor, inside a booted kernel that enforces it: guests that try things, the child
 # step, and mini-vmd with two real guests. Ends with "total: N passed, N failed".
-#   apparmor.sh STAGE
+#   apparmor.sh STAGE CRASH-BINARY     (the Rust test binary "crash")
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$here/../..
-stage=$1
+stage=$1 crash=$2
 job=$(mktemp -d)
 trap 'rm -rf "$job"' EXIT
 export PKG_CONFIG_PATH=$stage/lib/pkgconfig
@@ -14,6 +14,7 @@ for source in c-tests/guest-probe.c c-tests/test_child.c examples/mini-vmd.c; do
     cc -std=gnu11 -O1 -o "$job/$(basename "$source" .c)" "$root/$source" \
         $(pkg-config --cflags --libs svirt) -lcmocka -lpthread
 done
+strip -o "$job/crash" "$crash"
 cp "$stage/lib/libsvirt.so.0" "$job/"
 cp -r "$root/python" "$stage/etc" "$job/"
 sed -n "/^cat >.*guests.sh/,/^SCRIPT$/p" "$root/examples/demo.sh" | sed '1d;$d' >"$job/guests.sh"
@@ -37,6 +38,8 @@ step "mini-vmd, apparmor, landlock and a user for every guest" /job/mini-vmd -d 
 step "no profile of a guest is left" [ -z "$(grep ^libvirt- /sys/kernel/security/apparmor/profiles)" ]
 step "no file of a profile is left" [ -z "$(find /etc/apparmor.d /var/cache/apparmor -name 'libvirt-*-*')" ]
 step "the child step under this kernel" /job/test_child
+# Loading a profile takes long here: a few points of each kind, others in every run.
+step "a daemon killed anywhere" env SVIRT_CRASH=apparmor SVIRT_CRASH_SECONDS=90 SVIRT_CRASH_DIR=$images /job/crash
 echo "total: $passed passed, $failed failed"
 [ $failed = 0 ]
 SCRIPT

@@ -1,12 +1,12 @@
 #!/bin/bash
 # Everything that needs SELinux, inside a booted kernel that enforces it: the library's own tests, the C
 # tests, and mini-vmd with two real guests. Ends with "total: N passed, N failed".
-#   selinux.sh STAGE TEST-BINARY...     (the Rust test binaries to run inside)
+#   selinux.sh STAGE CRASH-BINARY TEST-BINARY...     (the Rust test "crash", and others to run inside)
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$here/../..
-stage=$1
-shift
+stage=$1 crash=$2
+shift 2
 job=$(mktemp -d)
 trap 'rm -rf "$job"' EXIT
 export PKG_CONFIG_PATH=$stage/lib/pkgconfig
@@ -15,6 +15,7 @@ for source in c-tests/test_{selinux,selinux_hotplug,contract,input,child}.c exam
     cc -std=gnu11 -O1 -o "$job/$(basename "$source" .c)" "$root/$source" \
         $(pkg-config --cflags --libs svirt) -lcmocka -lpthread
 done
+strip -o "$job/crash" "$crash"
 mkdir "$job/rust"
 for binary in "$@"; do
     strip -o "$job/rust/$(basename "$binary")" "$binary"
@@ -90,6 +91,10 @@ chcon -t bin_t /job/test_child
 step "the child step under this kernel" /job/test_child
 for binary in /job/rust/*; do
     [ -e "$binary" ] && step "Rust tests, $(basename "$binary")" "$binary" -q
+done
+export SVIRT_CRASH_SECONDS=45 SVIRT_CRASH_DIR=$images
+for stack in selinux selinux-uids; do
+    step "a daemon killed anywhere, $stack" env SVIRT_CRASH=$stack /job/crash
 done
 echo "total: $passed passed, $failed failed"
 [ $failed = 0 ]
