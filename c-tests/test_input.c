@@ -109,7 +109,7 @@ static void unknown_numbers_and_texts(void **state)
     assert_call(-EINVAL, svirt_manager_open(not_utf8, NULL, &none, &error));
     assert_call(-ENOTSUP, svirt_manager_open("apparmor", NULL, &none, &error));
     for (int kind = -2; kind < 60; kind++) {
-        int known = kind >= SVIRT_RESOURCE_DISK && kind <= SVIRT_RESOURCE_SAVED_STATE;
+        int known = (kind >= SVIRT_RESOURCE_DISK && kind <= SVIRT_RESOURCE_SAVED_STATE) || kind == SVIRT_RESOURCE_PRIVATE;
         assert_int_equal(svirt_domain_add_resource(domain, kind, "/x", 0, NULL), known ? 0 : -EINVAL);
     }
     assert_call(-EINVAL, svirt_domain_add_resource(domain, SVIRT_RESOURCE_DISK, "/x", 16, &error));

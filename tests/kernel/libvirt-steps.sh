@@ -11,7 +11,7 @@ step() {
     else
         failed=$((failed + 1))
         echo "FAILED: $part: $name: $*"
-        echo "$output" | tail -5
+        echo "$output" | tail -30
     fi
 }
 fails() { ! "$@"; }
@@ -28,6 +28,12 @@ eventually() { for _ in $(seq 25); do "$@" >/dev/null && return; sleep 0.2; done
 one_as_before() { facts | grep "^$1 " >/tmp/one; grep "^$1 " /tmp/before | diff - /tmp/one; }
 # What stands there for libsvirt alone may be put another way.
 same_as() { without() { sed 's/trusted.svirt[^ ]* *"[^"]*"//g; s/trusted.svirt[^ ]*="[^"]*" //g'; }; without <"$1" >/tmp/then; facts | without | diff -b /tmp/then -; }
+# Not in time: what its threads wait for.
+ended() {
+    [ -e "/proc/$1" ] || return 0
+    for task in /proc/"$1"/task/*; do echo "$(cat "$task/comm" "$task/wchan" "$task/syscall" "$task/stack" | tr '\n' ' ')"; done
+    return 1
+}
 guest_start() { guest "$@" && v start "$1"; }
 shows() { local what=$1 text; shift; text=$("$@"); echo "$text" | grep -q "$what" || { echo "$text"; return 1; }; }
 starts_with() { case "$1" in "$2"*) ;; *) echo "$1 does not start with $2"; return 1 ;; esac; }
@@ -49,7 +55,9 @@ stop_daemon() { # SIGNAL; the guests stay
     local pid
     pid=$(cat /run/libvirtd.pid)
     kill "-$1" "$pid"
-    while [ -e "/proc/$pid" ]; do sleep 0.1; done
+    for _ in $(seq 600); do [ -e "/proc/$pid" ] || break; sleep 0.1; done
+    step "the daemon ends" ended "$pid"
+    kill -KILL "$pid" 2>/dev/null
     rm -f /run/libvirt/libvirt-sock
 }
 
@@ -265,7 +273,7 @@ if [ $DRIVER = libsvirt ]; then
         part="8 categories"
         stop_daemon TERM
         daemon libsvirt mcs.range=s0-s0:c0.c7
-        many() { for n in $(seq 40); do echo "start alpha --paused; destroy alpha;"; done | tr '\n' ' ' | xargs -0 virsh -q 2>&1; }
+        many() { for n in $(seq 40); do echo "start alpha --paused; destroy alpha;"; done | tr '\n' ' ' | timeout 500 xargs -0 virsh -q 2>&1; }
         step "40 starts" many
         v start alpha --paused >/dev/null
         step "within the range" sh -c "echo '$(process_label alpha)' | grep -q 's0:c[0-7],c[0-7]'"
