@@ -103,6 +103,8 @@ pub struct Step {
     pub optional: bool,
     /// A directory is labelled too; otherwise nothing is done for one.
     pub directory: bool,
+    /// What a file that nobody holds yet is given back as, when it takes another's place: not as what it is now.
+    pub original: Option<Option<Label>>,
 }
 
 /// What a caller decides about applying steps.

@@ -27,7 +27,8 @@ pub fn adopt(
             let Some(node) = find(step)? else { continue };
             let path: Arc<Path> = step.path.as_path().into();
             let (key, locked) = ((node.identity(), step.model), Cell::new(false));
-            let image = Image { node: &node, path: &path, key, holder, settings, locked: &locked };
+            let image =
+                Image { node: &node, path: &path, key, holder, settings, locked: &locked, original: None };
             let known = guest.holds.get(&path, step.model).cloned();
             let mut hold = known.clone().unwrap_or_else(|| Hold {
                 path: path.clone(),

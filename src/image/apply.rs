@@ -87,7 +87,8 @@ fn plan(holder: Holder, steps: &[Step], guest: &Guest, settings: &Settings<'_>) 
             };
             let key = (node.identity(), step.model);
             let locked = Cell::new(false);
-            let image = Image { node, path: &path, key, holder, settings, locked: &locked };
+            let original = step.original.as_ref();
+            let image = Image { node, path: &path, key, holder, settings, locked: &locked, original };
             let standing = image.standing(&step.label)?;
             hold.identity = Some(key.0);
             hold.origin = Some(image.origin(&standing, &step.label)?);
@@ -117,9 +118,10 @@ fn label(
         let Some(node) = find(&of_one_path[0])? else { continue };
         let (identity, locked) = (node.identity(), Cell::new(false));
         Table::get().with_image(identity, |models| {
-            plans.iter().try_for_each(|plan| {
+            of_one_path.iter().zip(plans).try_for_each(|(step, plan)| {
                 let key = (identity, plan.model);
-                let image = Image { node: &node, path: &plan.path, key, holder, settings, locked: &locked };
+                let (path, original) = (&plan.path, step.original.as_ref());
+                let image = Image { node: &node, path, key, holder, settings, locked: &locked, original };
                 let mut hold = Hold { identity: Some(identity), ..plan.clone() };
                 let mut began = false;
                 let has = own_label(guest, done, &hold);
@@ -245,6 +247,7 @@ impl Image<'_> {
             _ => None,
         };
         let original = match &standing.held {
+            Held::Free(_) if self.original.is_some() => self.original.cloned().flatten(),
             Held::Free(Some(original)) => original.clone(),
             // Where the image itself cannot tell, a ledger from before the last boot may.
             Held::Free(None) if standing.memory.is_none() => {
@@ -376,6 +379,7 @@ impl Image<'_> {
         let original = || match (&standing.held, &standing.memory, &hold.origin) {
             (_, _, Some(origin)) => origin.original.clone(),
             (Held::Counted, Some(memory), _) => memory.original.clone(),
+            (Held::Free(_), ..) if self.original.is_some() => self.original.cloned().flatten(),
             (Held::Free(Some(original)), ..) => original.clone(),
             _ => standing.current.clone(),
         };

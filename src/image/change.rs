@@ -30,7 +30,8 @@ pub fn change(holder: Holder, step: &Step, settings: &Settings<'_>) -> Result<Op
             return Ok(None);
         }
         let key = (identity, step.model);
-        let image = Image { node: &node, path: &path, key, holder, settings, locked: &locked };
+        let image =
+            Image { node: &node, path: &path, key, holder, settings, locked: &locked, original: None };
         Table::get().with_image(identity, |models| {
             image.lock()?;
             let standing = image.standing(&step.label)?;
@@ -60,7 +61,7 @@ pub fn change(holder: Holder, step: &Step, settings: &Settings<'_>) -> Result<Op
             if let Some(held) = models.of(step.model) {
                 held.label = next.label.clone();
             }
-            guest.holds.relabel(next);
+            guest.holds.replace(next);
             Ok(Some(hold.label.clone()))
         })
     })

@@ -42,7 +42,14 @@ pub fn set_descriptor(
         });
         Ok(())
     })?;
-    let step = |(model, label)| Step { path: path.clone(), model, label, optional: false, directory: true };
+    let step = |(model, label)| Step {
+        path: path.clone(),
+        model,
+        label,
+        optional: false,
+        directory: true,
+        original: None,
+    };
     let steps: Vec<Step> = labels.into_iter().map(step).collect();
     if steps.is_empty() { Ok(()) } else { apply::set(holder, steps, settings, || Ok(())) }
 }
@@ -53,6 +60,21 @@ fn nameless(
     labels: Vec<(&'static str, Label)>,
     settings: &Settings<'_>,
 ) -> Result<()> {
+    let mut done = Vec::with_capacity(labels.len());
+    let labelled = label(node, labels, settings, &mut done);
+    if labelled.is_err() {
+        done.drain(..).rev().for_each(|one| drop(one.give_back()));
+    }
+    NAMELESS.get().lock().entry(holder).or_default().append(&mut done);
+    labelled
+}
+
+fn label(
+    node: &Node,
+    labels: Vec<(&'static str, Label)>,
+    settings: &Settings<'_>,
+    done: &mut Vec<Nameless>,
+) -> Result<()> {
     let failed = |what: &str, e: &io::Error| Error::os(format_args!("{what} an open file without a name"), e);
     for (model, label) in labels {
         let original = current(node, &label).map_err(|e| failed("cannot read the label of", &e))?;
@@ -61,10 +83,7 @@ fn nameless(
         }
         let descriptor = node.keep().map_err(|e| failed("cannot keep", &e))?;
         match put(node, &label) {
-            Ok(()) => {
-                let mut all = NAMELESS.get().lock();
-                all.entry(holder).or_default().push(Nameless { descriptor, label, original });
-            }
+            Ok(()) => done.push(Nameless { descriptor, label, original }),
             Err(error) if (settings.tolerates)(model, error.raw_os_error().unwrap_or(libc::EIO)) => {
                 info!("an open file without a name keeps its {model} label: {error}");
             }
@@ -80,17 +99,23 @@ fn nameless(
 pub fn give_back(holder: Holder) -> Result<()> {
     let mut first = Ok(());
     for one in NAMELESS.get().lock().remove(&holder).unwrap_or_default() {
-        let result = Node::of(one.descriptor.as_raw_fd()).and_then(|node| {
-            if current(&node, &one.label)?.as_ref() == Some(&one.label) {
-                take_off(&node, one.original.as_ref())
+        first = first.and(one.give_back());
+    }
+    first
+}
+
+impl Nameless {
+    fn give_back(&self) -> Result<()> {
+        let result = Node::of(self.descriptor.as_raw_fd()).and_then(|node| {
+            if current(&node, &self.label)?.as_ref() == Some(&self.label) {
+                take_off(&node, self.original.as_ref())
             } else {
                 Ok(())
             }
         });
-        if let Err(error) = result {
+        result.map_err(|error| {
             warning!("an open file without a name cannot be given back: {error}");
-            first = first.and(Err(Error::os("cannot give an open file without a name back", &error)));
-        }
+            Error::os("cannot give an open file without a name back", &error)
+        })
     }
-    first
 }

@@ -6,56 +6,66 @@
 use super::ledger::Line;
 use super::standing::{Held, Image};
 use super::table::{Guest, Hold, Origin, Table};
-use super::{Label, Settings, Step, durable, release};
+use super::{Label, Settings, Step, durable};
 use crate::error::{Error, Result};
 use crate::reservation::Holder;
 use crate::sys::node::{Identity, Node};
 use std::cell::Cell;
 use std::path::Path;
 
-/// The labels that the new image needs first, as far as the domain does not hold it already.
-pub fn steps(holder: Holder, from: &Path, to: &Path, settings: &Settings<'_>) -> Result<Vec<Step>> {
+/// Makes the new image remembered as the old one is, as far as the domain holds it already; each change goes to
+/// `changed`. Gives the labels that it needs otherwise; `None` when there is nothing to move.
+pub fn take_over(
+    holder: Holder,
+    (from, to): (&Path, &Path),
+    settings: &Settings<'_>,
+    changed: &mut Vec<Exchange>,
+) -> Result<Option<Vec<Step>>> {
     Table::get().with_guest(holder, settings, |guest| {
-        let olds = holds(guest, from);
+        let (olds, news) = (holds(guest, from), holds(guest, to));
         if olds.is_empty() {
-            return Ok(Vec::new());
+            return Ok(None);
         }
         let identity = find(to)?.identity();
-        let news = holds(guest, to);
-        let missing =
-            |old: &&Hold| old.identity != Some(identity) && !news.iter().any(|new| new.model == old.model);
-        let step = |old: &Hold| Step {
-            path: to.to_owned(),
-            model: old.model,
-            label: old.label.clone(),
-            optional: false,
-            directory: false,
-        };
-        Ok(olds.iter().filter(missing).map(step).collect())
+        let mut steps = None;
+        for old in olds.into_iter().filter(|old| old.identity != Some(identity)) {
+            let steps = steps.get_or_insert_with(Vec::new);
+            // An access control list concerns the image that it is on.
+            let grant = matches!(old.label, Label::Grant { .. });
+            let original = if grant { None } else { original(&old, settings) };
+            match (news.iter().find(|new| new.model == old.model), original) {
+                (Some(new), Some(original)) => {
+                    changed.extend(exchange(holder, guest, new, original, settings)?);
+                }
+                (Some(_), None) => {}
+                (None, original) => steps.push(Step {
+                    path: to.to_owned(),
+                    model: old.model,
+                    label: old.label,
+                    optional: false,
+                    directory: false,
+                    original,
+                }),
+            }
+        }
+        Ok(steps)
     })
 }
 
-/// Makes the new image, which is labelled, remembered as the old one is, and gives the old one back.
-pub fn finish(holder: Holder, from: &Path, to: &Path, settings: &Settings<'_>) -> Result<()> {
-    let moved = Table::get().with_guest(holder, settings, |guest| {
-        let (olds, news) = (holds(guest, from), holds(guest, to));
-        let mut moved = false;
-        for old in olds {
-            let Some(new) = news.iter().find(|new| new.model == old.model && new.identity != old.identity)
-            else {
-                continue;
-            };
-            moved = true;
-            // An access control list concerns the image that it is on.
-            if !matches!(old.label, Label::Grant { .. })
-                && let Some(original) = original(&old, settings)
-            {
-                exchange(holder, guest, new, original, settings)?;
-            }
-        }
-        Ok(moved)
-    })?;
-    if moved { release::restore(holder, from, settings) } else { Ok(()) }
+/// What an image was given back as before another's place was moved to it.
+pub struct Exchange {
+    holder: Holder,
+    image: Hold,
+    original: Option<Label>,
+}
+
+impl Exchange {
+    /// Makes it so again.
+    pub fn undo(&self, settings: &Settings<'_>) -> Result<()> {
+        Table::get().with_guest(self.holder, settings, |guest| {
+            exchange(self.holder, guest, &self.image, self.original.clone(), settings).map(drop)
+        })
+    }
 }
 
 /// What the domain holds under this name, or as the same image under another.
@@ -91,31 +101,35 @@ fn original(old: &Hold, settings: &Settings<'_>) -> Option<Option<Label>> {
     })
 }
 
-/// Changes what an image is given back as, unless other domains use it too.
+/// Changes what an image is given back as, unless other domains use it too; gives how it was.
 fn exchange(
     holder: Holder,
     guest: &mut Guest,
     new: &Hold,
     original: Option<Label>,
     settings: &Settings<'_>,
-) -> Result<()> {
+) -> Result<Option<Exchange>> {
     let node = find(&new.path)?;
     let (identity, locked) = (node.identity(), Cell::new(false));
-    let image =
-        Image { node: &node, path: &new.path, key: (identity, new.model), holder, settings, locked: &locked };
+    let (path, key) = (&new.path, (identity, new.model));
+    let image = Image { node: &node, path, key, holder, settings, locked: &locked, original: None };
     Table::get().with_image(identity, |models| {
         image.lock()?;
         let standing = image.standing(&new.label)?;
         if !standing.mine || standing.others > 0 {
-            return Ok(());
+            return Ok(None);
         }
+        let mut before = standing.memory.as_ref().and_then(|memory| memory.original.clone());
         if standing.held == Held::Counted {
             durable::set_original(&node, new.model, original.as_ref())
                 .map_err(|e| image.failed("cannot move what is remembered to it", &e))?;
         }
         if let Some(own) = guest.holds.get(&new.path, new.model).filter(|own| own.origin.is_some()).cloned() {
-            let acl = own.origin.as_ref().and_then(|origin| origin.acl.clone());
-            let moved = Hold { origin: Some(Origin { original: original.clone(), acl }), ..own.clone() };
+            let origin = own.origin.clone().map(|was| {
+                before = was.original;
+                Origin { original: original.clone(), acl: was.acl }
+            });
+            let moved = Hold { origin, ..own.clone() };
             // A line for each use, as a ledger counts them.
             let lines: Vec<Line<'_>> = (0..own.uses)
                 .map(|_| Line::Drop(&own))
@@ -123,12 +137,11 @@ fn exchange(
                 .collect();
             settings.store.ledgers.append(holder, &lines, true)?;
             guest.lines = guest.lines.map(|known| known + lines.len());
-            guest.holds.remove(&own);
-            guest.holds.add(moved);
+            guest.holds.replace(moved);
         }
         if let Some(held) = models.of(new.model) {
             held.original = original;
         }
-        Ok(())
+        Ok(Some(Exchange { holder, image: new.clone(), original: before }))
     })
 }

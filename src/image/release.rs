@@ -125,7 +125,7 @@ pub fn let_go(holder: Holder, hold: &Hold, settings: &Settings<'_>, migrated: bo
     let Some((node, path)) = find_again(hold)? else { return lost(holder, hold, settings) };
     let (path, identity) = (&path, node.identity());
     let (key, locked) = ((identity, hold.model), Cell::new(false));
-    let image = Image { node: &node, path, key, holder, settings, locked: &locked };
+    let image = Image { node: &node, path, key, holder, settings, locked: &locked, original: None };
     Table::get().with_image(identity, |models| {
         image.lock()?;
         unhold(&image, hold, migrated)?;

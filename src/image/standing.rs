@@ -20,6 +20,8 @@ pub struct Image<'a> {
     pub settings: &'a Settings<'a>,
     /// The metadata lock was taken with this node.
     pub locked: &'a Cell<bool>,
+    /// What it is given back as when nobody holds it yet and it takes another's place.
+    pub original: Option<&'a Option<Label>>,
 }
 
 /// How an image is held.

@@ -184,8 +184,8 @@ impl Holds {
         self.0.insert((hold.path.clone(), hold.model), Hold { uses: uses + 1, ..hold });
     }
 
-    /// The same hold with another label.
-    pub fn relabel(&mut self, hold: Hold) {
+    /// The same hold, with another label or another origin.
+    pub fn replace(&mut self, hold: Hold) {
         self.0.insert((hold.path.clone(), hold.model), hold);
     }
 

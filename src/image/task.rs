@@ -1,7 +1,8 @@
 //! What a caller wants done with images: at once, or together with more when a transaction ends.
 
 use super::change::change;
-use super::{Settings, Step, apply, descriptor, moving, release};
+use super::moving::{self, Exchange};
+use super::{Settings, Step, apply, descriptor, release};
 use crate::error::Result;
 use crate::log::warning;
 use crate::reservation::Holder;
@@ -23,9 +24,24 @@ pub enum Task {
     Move(Holder, PathBuf, PathBuf),
 }
 
-/// Does all tasks and calls `then`. When something cannot be labelled, or `then` fails, what was labelled is
-/// given back and nothing is moved. What comes before the first label is given back before, everything else
-/// afterwards; an image that cannot be given back stops nothing, and the first such error is the result.
+/// What was changed before the first label was put on, and how it was.
+enum Changed {
+    Label(Holder, Step),
+    Original(Exchange),
+}
+
+impl Changed {
+    fn undo(&self, settings: &Settings<'_>) -> Result<()> {
+        match self {
+            Self::Label(holder, step) => change(*holder, step, settings).map(drop),
+            Self::Original(exchange) => exchange.undo(settings),
+        }
+    }
+}
+
+/// Does all tasks and calls `then`. When something cannot be labelled or moved, or `then` fails, what was done
+/// is undone. What comes before the first label is given back before, everything else afterwards; an image
+/// that cannot be given back stops nothing, and the first such error is the result.
 pub fn run(mut tasks: Vec<Task>, settings: &Settings<'_>, then: impl FnOnce() -> Result<()>) -> Result<()> {
     let labels = |task: &Task| matches!(task, Task::Set(..) | Task::Plug(..) | Task::Move(..));
     let later = tasks.split_off(tasks.iter().position(labels).unwrap_or(tasks.len()));
@@ -34,8 +50,8 @@ pub fn run(mut tasks: Vec<Task>, settings: &Settings<'_>, then: impl FnOnce() ->
     let labelled = gather(later, settings, &mut after, &mut changed)
         .and_then(|sets| set(sets.into_iter(), settings, Box::new(then)));
     if labelled.is_err() {
-        for (holder, step) in changed.iter().rev() {
-            if let Err(error) = change(*holder, step, settings) {
+        for one in changed.iter().rev() {
+            if let Err(error) = one.undo(settings) {
                 warning!("while undoing: {error}");
             }
         }
@@ -44,13 +60,12 @@ pub fn run(mut tasks: Vec<Task>, settings: &Settings<'_>, then: impl FnOnce() ->
     before.and(finish(after, settings))
 }
 
-/// What is to be labelled, by domain. `after`: what comes when all is labelled; `changed`: the labels that
-/// were changed already, as they were.
+/// What is to be labelled, by domain. `after`: what comes when all is labelled.
 fn gather(
     tasks: Vec<Task>,
     settings: &Settings<'_>,
     after: &mut Vec<Task>,
-    changed: &mut Vec<(Holder, Step)>,
+    changed: &mut Vec<Changed>,
 ) -> Result<Vec<(Holder, Vec<Step>)>> {
     let mut sets: Vec<(Holder, Vec<Step>)> = Vec::new();
     for task in tasks {
@@ -60,15 +75,18 @@ fn gather(
                 let mut rest = Vec::with_capacity(steps.len());
                 for step in steps {
                     match change(holder, &step, settings)? {
-                        Some(label) => changed.push((holder, Step { label, ..step })),
+                        Some(label) => changed.push(Changed::Label(holder, Step { label, ..step })),
                         None => rest.push(step),
                     }
                 }
                 (holder, rest)
             }
             Task::Move(holder, from, to) => {
-                let steps = moving::steps(holder, &from, &to, settings)?;
-                after.push(Task::Move(holder, from, to));
+                let mut exchanged = Vec::new();
+                let steps = moving::take_over(holder, (&from, &to), settings, &mut exchanged);
+                changed.extend(exchanged.into_iter().map(Changed::Original));
+                let Some(steps) = steps? else { continue };
+                after.push(Task::Restore(holder, vec![from]));
                 (holder, steps)
             }
             task => {
@@ -77,13 +95,24 @@ fn gather(
             }
         };
         match sets.iter_mut().find(|(other, _)| *other == holder) {
-            Some((_, all)) => all.extend(steps),
+            Some((_, all)) => add(all, steps),
             None => sets.push((holder, steps)),
         }
     }
     // One order for all threads, so that two transactions cannot wait for each other's domains.
     sets.sort_unstable_by_key(|(holder, _)| (holder.owner, holder.uuid));
     Ok(sets)
+}
+
+/// An image that is labelled anyway, and then takes another's place, is labelled once.
+fn add(all: &mut Vec<Step>, steps: Vec<Step>) {
+    for step in steps {
+        let same = |other: &&mut Step| other.path == step.path && other.model == step.model;
+        match step.original.is_some().then(|| all.iter_mut().find(same)).flatten() {
+            Some(other) => other.original = step.original,
+            None => all.push(step),
+        }
+    }
 }
 
 /// Labels for one domain inside labelling for the one before, so that a failure undoes them all.
@@ -103,8 +132,8 @@ fn finish(tasks: Vec<Task>, settings: &Settings<'_>) -> Result<()> {
     let mut next = |result: Result<()>| first = std::mem::replace(&mut first, Ok(())).and(result);
     for task in tasks {
         match task {
-            Task::Set(..) | Task::Plug(..) => {}
-            Task::Move(holder, from, to) => next(moving::finish(holder, &from, &to, settings)),
+            // These came before.
+            Task::Set(..) | Task::Plug(..) | Task::Move(..) => {}
             Task::Restore(holder, paths) => {
                 paths.iter().for_each(|path| next(release::restore(holder, path, settings)));
             }

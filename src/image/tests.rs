@@ -2,6 +2,7 @@
 //! set them, owners otherwise.
 
 mod change;
+mod moving;
 
 use super::durable::Remembered;
 use super::*;
@@ -79,7 +80,7 @@ fn owner(path: &Path) -> (u32, u32) {
 
 fn step(path: &Path, label: Label) -> Step {
     let model = if matches!(label, Label::Context(_)) { "selinux" } else { "dac" };
-    Step { path: path.to_owned(), model, label, optional: false, directory: false }
+    Step { path: path.to_owned(), model, label, optional: false, directory: false, original: None }
 }
 
 fn give(holder: Holder, path: &Path, uid: u32) -> Result<()> {

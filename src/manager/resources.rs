@@ -58,7 +58,7 @@ impl Manager {
                 let Decision::Set(label) = decision else { continue };
                 let directory = matches!(file.kind, Kind::TpmState | Kind::Smartcard | Kind::Private);
                 let (path, model, optional) = (file.path.clone(), driver.model(), file.optional);
-                steps.push(Step { path, model, label, optional, directory });
+                steps.push(Step { path, model, label, optional, directory, original: None });
             }
         }
         Ok(steps)

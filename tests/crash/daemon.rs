@@ -112,7 +112,8 @@ impl<'a> Guest<'a> {
             _ => "system_u:object_r:svirt_image_t:s0".to_owned(),
         };
         let label = Label::Context(label.into());
-        Step { path: self.directory.join(name), model: "selinux", label, optional: false, directory: false }
+        let path = self.directory.join(name);
+        Step { path, model: "selinux", label, optional: false, directory: false, original: None }
     }
 
     fn generate(&self) -> Result<()> {
