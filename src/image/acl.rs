@@ -52,10 +52,13 @@ impl Acl {
         Self(vec![entry(USER_OBJ, 6), entry(GROUP_OBJ, 3), entry(OTHER, 0)])
     }
 
-    /// The same list with reading, or reading and writing, for one more user.
+    /// The same list with one more user, who may read the file, and perhaps write it; a directory may be entered.
     #[must_use]
-    pub fn with_user(&self, uid: u32, write: bool) -> Self {
-        let bits = if write { 6 } else { 4 };
+    pub fn with_user(&self, uid: u32, write: bool, node: &Node) -> Self {
+        self.with(uid, 4 | u16::from(write) << 1 | u16::from(node.is_directory()))
+    }
+
+    fn with(&self, uid: u32, bits: u16) -> Self {
         let old_mask = self.0.iter().find(|e| e.tag == MASK).map_or(7, |e| e.bits);
         let mut entries: Vec<Entry> =
             self.0.iter().copied().filter(|e| !(e.tag == MASK || e.tag == USER && e.id == uid)).collect();
@@ -125,11 +128,11 @@ mod tests {
     #[test]
     fn a_user_comes_and_goes_without_a_trace() {
         let plain = Acl::from_mode(0o640);
-        let one = plain.with_user(1000, true);
+        let one = plain.with(1000, 6);
         assert_eq!(bits(&one, USER, 1000), Some(6));
         assert_eq!(bits(&one, GROUP_OBJ, NO_ID), Some(4), "the group still only reads");
         assert_eq!(bits(&one, MASK, NO_ID), Some(6));
-        let two = one.with_user(1001, false);
+        let two = one.with(1001, 4);
         assert_eq!(two.without_user(1000).without_user(1001), plain);
         assert_eq!(two.without_user(1001).without_user(1000), plain);
         assert_eq!(Acl::decode(&two.encode()), Some(two));
@@ -137,9 +140,9 @@ mod tests {
 
     #[test]
     fn a_wider_mask_gives_nobody_else_more() {
-        let mut acl = Acl::from_mode(0o644).with_user(7, true);
+        let mut acl = Acl::from_mode(0o644).with(7, 6);
         acl.0.iter_mut().filter(|e| e.tag == MASK).for_each(|e| e.bits = 4);
-        let wider = acl.with_user(1000, true);
+        let wider = acl.with(1000, 6);
         assert_eq!(bits(&wider, USER, 7), Some(4), "user 7 could only read before");
     }
 

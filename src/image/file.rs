@@ -37,7 +37,7 @@ pub fn put(node: &Node, label: &Label) -> io::Result<()> {
             xattr::set(node.xattrs(), SELINUX, &value)
         }
         Label::Owner(uid, gid) => node.set_owner(*uid, *gid),
-        Label::Grant { uid, write } => Acl::read(node)?.with_user(*uid, *write).write(node),
+        Label::Grant { uid, write } => Acl::read(node)?.with_user(*uid, *write, node).write(node),
     }
 }
 

@@ -287,7 +287,8 @@ fn take_grant(image: &Image<'_>, standing: &Standing, hold: &Hold) -> Result<boo
     };
     let now = Acl::read(image.node).map_err(|e| failed(&e))?;
     let without = now.without_user(uid);
-    let untouched = before.filter(|before| before.with_user(uid, write).without_user(uid) == without);
+    let untouched =
+        before.filter(|before| before.with_user(uid, write, image.node).without_user(uid) == without);
     let wanted = untouched.as_ref().unwrap_or(&without);
     if *wanted != now {
         wanted.write(image.node).map_err(|e| failed(&e))?;

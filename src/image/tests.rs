@@ -395,6 +395,18 @@ fn users_come_and_go_in_the_access_control_list() {
 }
 
 #[test]
+fn a_user_of_a_directory_may_enter_it() {
+    let (dir, []) = files([]);
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    let (a, mode) = (holder(), || fs::metadata(dir.path()).unwrap().mode() & 0o777);
+    let grant = step(dir.path(), Label::Grant { uid: 501, write: false });
+    set(a, vec![Step { directory: true, ..grant }], &all()).unwrap();
+    assert_eq!(mode(), 0o750, "the mask shows as the group's rights");
+    restore_all(a, false).unwrap();
+    assert_eq!(mode(), 0o700);
+}
+
+#[test]
 fn without_attributes_the_table_alone_remembers() {
     let (_dir, [disk]) = files(["disk"]);
     let (a, b) = (holder(), holder());
