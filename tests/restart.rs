@@ -304,3 +304,40 @@ fn pretend_a_boot(dir: &Path) {
         }
     }
 }
+
+#[test]
+fn a_guest_whose_files_keep_their_labels_is_known_by_its_xml() {
+    let dir = host();
+    let (one, hot_disk) = (dir.path().join("one"), dir.path().join("hot"));
+    for seclabel in [
+        "<seclabel type='static' model='dac' relabel='no'><label>+4711:+4711</label></seclabel>",
+        "<seclabel type='none' model='dac'/>",
+    ] {
+        let text = format!(
+            "<domain type='kvm'><name>guest</name><uuid>{A}</uuid><devices><disk type='file'><source file='{}'/>\
+             <target dev='vda'/></disk></devices>{seclabel}</domain>",
+            one.display()
+        );
+        let first = manager(dir.path(), "one", "xattr");
+        let live = Domain::new(xml::from_xml(&text).unwrap());
+        first.gen_security_label(&live).unwrap();
+        first.set_security_all_label(&live).unwrap();
+        let text = xml::to_xml(&live.lock().unwrap()).unwrap();
+        // The daemon was started again and has the XML alone.
+        let again = Domain::new(xml::from_xml(&text).unwrap());
+        let second = manager(dir.path(), "one", "xattr");
+        second.set_security_resource_label(&again, hot(dir.path())).unwrap();
+        assert_eq!(fs::metadata(&hot_disk).unwrap().uid(), 10, "relabel='no'");
+        second.restore_security_all_label(&again, false).unwrap();
+        second.release_security_label(&again).unwrap();
+        assert_untouched(dir.path());
+    }
+    // A static label that is to go on files is not there before gen says so.
+    let text = format!(
+        "<domain type='kvm'><name>guest</name><uuid>{A}</uuid><seclabel type='static' model='dac' \
+         relabel='yes'><label>+4711:+4711</label></seclabel></domain>"
+    );
+    let domain = Domain::new(xml::from_xml(&text).unwrap());
+    let error = manager(dir.path(), "one", "xattr").set_security_all_label(&domain).unwrap_err();
+    assert_eq!(error.errno(), libc::ENODATA);
+}

@@ -245,8 +245,11 @@ impl Manager {
             return Ok(());
         }
         self.resolve_models(definition)?;
-        let from_xml = |s: &&Seclabel| {
-            s.live || s.image_label.is_some() || s.kind == SeclabelType::Dynamic && s.label.is_some()
+        let from_xml = |s: &&Seclabel| match s.kind {
+            _ if s.live || s.image_label.is_some() => true,
+            SeclabelType::None => !self.require_confined,
+            SeclabelType::Static => !s.relabel,
+            SeclabelType::Dynamic => s.label.is_some(),
         };
         let claim = |driver: &dyn Driver, definition: &Definition| {
             let Some(seclabel) = definition.seclabel(driver.model()).filter(from_xml) else {
