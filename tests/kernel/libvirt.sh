@@ -22,4 +22,4 @@ trap 'rm -rf "$job"' EXIT
 cp -L "$1/lib/libsvirt.so.0" "$2" "$job/"
 cp "$here/libvirt-steps.sh" "$job/run.sh"
 printf 'LSM=%s\nDRIVER=%s\n' "$lsm" "$driver" >"$job/settings"
-SVIRT_KERNEL_DIR=$("$here/build.sh" libvirt) "$here/run.sh" -l "$lsm" -t 900 "$job"
+SVIRT_KERNEL_DIR=$("$here/build.sh" libvirt) "$here/run.sh" -l "$lsm" -t 1500 "$job"
