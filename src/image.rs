@@ -14,6 +14,7 @@ mod errors;
 mod file;
 mod ledger;
 mod moving;
+mod plan;
 mod reconcile;
 mod release;
 mod standing;

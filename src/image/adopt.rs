@@ -34,6 +34,7 @@ pub fn adopt(
                 path: path.clone(),
                 model: step.model,
                 label: step.label.clone(),
+                was: None,
                 identity: Some(key.0),
                 origin: None,
                 earlier: false,

@@ -4,6 +4,8 @@ use super::acl::Acl;
 use super::durable;
 use super::file::{put, refused, unsupported};
 use super::ledger::Line;
+use super::moving;
+use super::plan::plan;
 use super::release::{self, let_go};
 use super::standing::{Held, Image, Standing};
 use super::table::{self, Guest, Hold, Origin, Table};
@@ -15,8 +17,6 @@ use crate::sys::node::Node;
 use std::cell::Cell;
 use std::collections::HashSet;
 use std::io;
-use std::path::Path;
-use std::sync::Arc;
 
 /// Labels everything in `steps` for a domain and calls `then`; when anything fails, nothing is labelled.
 pub fn set(
@@ -45,63 +45,26 @@ pub fn set(
         let labelled = label(holder, &steps, &plans, guest, settings, &mut done);
         let result = labelled.and_then(|()| then());
         match &result {
-            Ok(()) => done.into_iter().for_each(|(hold, _)| guest.holds.add(hold)),
+            Ok(()) => done.into_iter().for_each(|done| guest.holds.add(done.hold)),
             Err(_) => undo(holder, guest, settings, &plans, done),
         }
         result
     })
 }
 
-/// What the ledger will say about the steps. The images themselves are looked at only when they cannot
-/// remember.
-fn plan(holder: Holder, steps: &[Step], guest: &Guest, settings: &Settings<'_>) -> Result<Vec<Hold>> {
-    let mut plans = Vec::with_capacity(steps.len());
-    let mut found: Option<(Arc<Path>, Option<Node>)> = None;
-    for step in steps {
-        let path = match &found {
-            Some((path, _)) if **path == *step.path => path.clone(),
-            _ => step.path.as_path().into(),
-        };
-        let mut hold = Hold {
-            path: path.clone(),
-            model: step.model,
-            label: step.label.clone(),
-            identity: None,
-            origin: None,
-            earlier: false,
-            uses: 1,
-        };
-        // One use more: what is known of the image already is not to be lost with the line before.
-        if let Some(known) = guest.holds.get(&path, step.model).filter(|known| known.origin.is_some())
-            && find(step)?.is_some_and(|node| Some(node.identity()) == known.identity)
-        {
-            (hold.identity, hold.origin) = (known.identity, known.origin.clone());
-        }
-        if !settings.durable {
-            if found.as_ref().is_none_or(|(other, _)| *other != path) {
-                found = Some((path.clone(), find(step)?));
-            }
-            let Some((_, Some(node))) = &found else {
-                plans.push(hold);
-                continue;
-            };
-            let key = (node.identity(), step.model);
-            let locked = Cell::new(false);
-            let original = step.original.as_ref();
-            let image = Image { node, path: &path, key, holder, settings, locked: &locked, original };
-            let standing = image.standing(&step.label)?;
-            hold.identity = Some(key.0);
-            hold.origin = Some(image.origin(&standing, &step.label)?);
-        } else if found.as_ref().is_none_or(|(other, _)| *other != path) {
-            found = Some((path, None));
-        }
-        plans.push(hold);
-    }
-    Ok(plans)
+/// What a step has made of an image.
+struct Done {
+    hold: Hold,
+    began: Began,
 }
 
-/// A hold, and whether it began with this step.
-type Done = (Hold, bool);
+/// How a hold began, if it began with this step.
+#[derive(Default)]
+struct Began {
+    now: bool,
+    /// What the image was when it is remembered as another one: undone, it is that again.
+    was: Option<Option<Label>>,
+}
 
 fn label(
     holder: Holder,
@@ -123,12 +86,12 @@ fn label(
                 let (path, original) = (&plan.path, step.original.as_ref());
                 let image = Image { node: &node, path, key, holder, settings, locked: &locked, original };
                 let mut hold = Hold { identity: Some(identity), ..plan.clone() };
-                let mut began = false;
-                let has = own_label(guest, done, &hold);
-                let held = image.hold(models.of(plan.model), &mut hold, has.as_ref(), &mut began);
+                let mut began = Began::default();
+                let has = |hold: &Hold| own_label(guest, done, hold);
+                let held = image.hold(models.of(plan.model), &mut hold, has, &mut began);
                 // A step that failed may have been cut short anywhere: it is undone like one that succeeded.
-                if began || matches!(held, Ok(true)) {
-                    done.push((hold, began));
+                if began.now || matches!(held, Ok(true)) {
+                    done.push(Done { hold, began });
                 }
                 held.map(drop)
             })
@@ -137,20 +100,29 @@ fn label(
     Ok(())
 }
 
-/// The label with which the domain holds the image already.
+/// The label with which the domain holds the image already, by this name or by another one.
 fn own_label(guest: &Guest, done: &[Done], hold: &Hold) -> Option<Label> {
     if let Some(other) = guest.holds.get(&hold.path, hold.model) {
         return Some(other.label.clone());
     }
-    let same = |other: &&Hold| other.identity == hold.identity && other.model == hold.model;
-    // The neighbour that was just labelled is the one with the same path.
-    let near = done.iter().rev().map(|(hold, _)| hold).take_while(|other| other.path == hold.path);
-    near.into_iter().find(same).map(|other| other.label.clone())
+    // The neighbours that were just labelled come first: they may have the same path.
+    let all = done.iter().rev().map(|done| &done.hold).chain(guest.holds.all());
+    all.filter(|other| other.model == hold.model)
+        .find(|other| hold.identity.is_some_and(|identity| other.is_on(identity)))
+        .map(|other| other.label.clone())
 }
 
 fn undo(holder: Holder, guest: &mut Guest, settings: &Settings<'_>, plans: &[Hold], done: Vec<Done>) {
     let mut kept = HashSet::new();
-    for (hold, _) in done.into_iter().rev().filter(|(_, began)| *began) {
+    for Done { mut hold, began } in done.into_iter().rev().filter(|done| done.began.now) {
+        if let Some(was) = began.was {
+            if let Some(origin) = &mut hold.origin {
+                origin.original = was.clone();
+            }
+            if let Err(error) = moving::exchange(holder, guest, &hold, was, settings) {
+                warning!("while undoing a failed move: {error}");
+            }
+        }
         if let Err(error) = let_go(holder, &hold, settings, false) {
             warning!("while undoing a failed start: {error}");
             kept.insert((hold.path.clone(), hold.model));
@@ -175,23 +147,29 @@ pub fn find(step: &Step) -> Result<Option<Node>> {
 
 impl Image<'_> {
     /// Makes the domain a holder; `false` when the file cannot be labelled and the model lives with it.
-    /// `began` is set before the first change that makes it one.
+    /// `has` finds the label with which the domain holds it already; `began` is set before the first change
+    /// that makes it a holder.
     fn hold(
         &self,
         entry: &mut Option<table::Held>,
         hold: &mut Hold,
-        has: Option<&Label>,
-        began: &mut bool,
+        has: impl FnOnce(&Hold) -> Option<Label>,
+        began: &mut Began,
     ) -> Result<bool> {
         self.lock()?;
         let standing = self.standing(&hold.label)?;
-        if standing.mine && has.is_some_and(|has| *has != hold.label) || !self.fits(&standing, hold) {
-            return Err(self.busy(&standing, has, &hold.label));
+        let has = if standing.mine { has(hold) } else { None };
+        if has.as_ref().is_some_and(|has| *has != hold.label) || !self.fits(&standing, hold) {
+            return Err(self.busy(&standing, has.as_ref(), &hold.label));
         }
         let labelled = if standing.mine && standing.others > 0 {
             self.grant(&hold.label).map(|()| true)
         } else {
-            *began = !standing.mine;
+            began.now = !standing.mine;
+            if began.now && self.original.is_some() {
+                let plain = Image { original: None, ..*self };
+                began.was = Some(plain.origin(&standing, &hold.label)?.original);
+            }
             self.join(&standing, hold)
         }?;
         if labelled {

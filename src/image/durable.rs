@@ -119,8 +119,20 @@ impl Own {
     pub fn fits(&self, label: &Label) -> bool {
         match label {
             Label::Grant { .. } => self.label == ACL_LABEL,
-            label => self.label == label.to_string(),
+            label => self.has(label),
         }
+    }
+
+    /// Whether this is a label that was put on.
+    fn has(&self, label: &Label) -> bool {
+        let label = label.to_string();
+        self.label.split(' ').any(|own| own == label)
+    }
+
+    /// The same with other labels; two while one is changed to the other.
+    #[must_use]
+    pub fn labelled(&self, labels: &str) -> Self {
+        Self { label: labels.to_owned(), ..self.clone() }
     }
 
     /// Writes it.
@@ -212,7 +224,7 @@ impl Remembered {
             return Ok(Meaning::Free(None));
         }
         let unchanged = match &self.own {
-            Some(own) => own.label == ACL_LABEL || current.is_some_and(|c| own.label == c.to_string()),
+            Some(own) => own.label == ACL_LABEL || current.is_some_and(|current| own.has(current)),
             None => true,
         };
         let alive = match &self.own {

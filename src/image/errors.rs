@@ -6,6 +6,13 @@ use super::standing::{Held, Image, Standing};
 use crate::error::Error;
 use crate::reservation::Class;
 use std::io;
+use std::path::Path;
+
+/// One domain wants an image with two labels at once.
+pub fn twice(path: &Path, one: &Label, other: &Label) -> Error {
+    let text = format!("{}: is to have label {one} and label {other} for the same domain", path.display());
+    Error::new(libc::EBUSY, text).with_path(path)
+}
 
 impl Image<'_> {
     /// Others hold it with another label.

@@ -128,8 +128,13 @@ impl Ledgers {
     pub fn rewrite(&self, holder: Holder, holds: &Holds) -> Result<()> {
         let name = name(holder);
         let next = format!("{name}.next");
-        let lines: Vec<Line<'_>> =
-            holds.all().flat_map(|hold| (0..hold.uses).map(move |_| Line::Hold(hold))).collect();
+        let changed = |hold: &Hold| Some(Hold { label: hold.was.clone()?, was: None, ..hold.clone() });
+        let changed: Vec<(&Hold, Hold)> =
+            holds.all().filter_map(|hold| Some((hold, changed(hold)?))).collect();
+        let before = changed.iter().map(|(_, before)| Line::Hold(before));
+        let uses = holds.all().flat_map(|hold| (0..hold.uses).map(move |_| Line::Hold(hold)));
+        let after = changed.iter().map(|(hold, _)| Line::Drop(hold));
+        let lines: Vec<Line<'_>> = before.chain(uses).chain(after).collect();
         let file = self.open_file(&next, OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC);
         file.and_then(|mut file| write_whole(&mut file, &encode(&lines), true))
             .and_then(|()| self.directory.rename(&next, &name))
@@ -148,13 +153,13 @@ impl Ledgers {
     }
 
     /// What only ledgers remember from before the host was booted last, whoever's they are.
-    pub fn earlier(&self) -> Result<HashMap<Key, (Label, Origin)>> {
+    pub fn earlier(&self) -> Result<HashMap<Key, Hold>> {
         let mut all = HashMap::new();
         for holder in self.files()? {
             let Some(page) = self.read(holder)? else { continue };
             for hold in page.holds.all().filter(|hold| hold.earlier) {
-                if let (Some(identity), Some(origin)) = (hold.identity, &hold.origin) {
-                    all.insert((identity, hold.model), (hold.label.clone(), origin.clone()));
+                if let (Some(identity), true) = (hold.identity, hold.origin.is_some()) {
+                    all.insert((identity, hold.model), hold.clone());
                 }
             }
         }
@@ -294,6 +299,7 @@ fn read_line(fields: &[&[u8]], earlier: bool) -> Option<(bool, Hold)> {
         path: path.is_absolute().then_some(path)?,
         model: static_model(text(1)?)?,
         label: text(3)?.parse().ok()?,
+        was: None,
         identity: some(4).map(str::parse).transpose().ok()?,
         origin: (fields[5] == b"known").then_some(Origin { original, acl }),
         earlier,

@@ -13,6 +13,7 @@ fn hold(path: &str, label: &str, origin: Option<Origin>) -> Hold {
         identity: origin.as_ref().map(|_| "1-2-3".parse().unwrap()),
         origin,
         earlier: false,
+        was: None,
         uses: 1,
     }
 }
@@ -49,6 +50,15 @@ fn what_is_written_is_read() {
     assert_eq!((again.lines, again.holds.len()), (3, 2));
     assert_eq!(ledgers.domains(7).unwrap(), [HOLDER]);
     assert!(ledgers.domains(8).unwrap().is_empty());
+    // A label that was to be changed to another one, by a process that did not come to the end.
+    let next = hold("/disk", "+3:+3", None);
+    ledgers.append(HOLDER, &[Line::Hold(&next), Line::Drop(&next)], true).unwrap();
+    let changed = Hold { uses: 2, was: Some(holds[0].label.clone()), ..next };
+    for _ in 0..2 {
+        let page = ledgers.read(HOLDER).unwrap().unwrap();
+        assert_eq!(page.holds.get(&changed.path, "dac"), Some(&changed));
+        ledgers.rewrite(HOLDER, &page.holds).unwrap();
+    }
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(ledgers.path()), mode(&ledgers.full(&name(HOLDER)))), (0o700, 0o600));
     ledgers.remove(HOLDER).unwrap();

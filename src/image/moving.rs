@@ -102,7 +102,7 @@ fn original(old: &Hold, settings: &Settings<'_>) -> Option<Option<Label>> {
 }
 
 /// Changes what an image is given back as, unless other domains use it too; gives how it was.
-fn exchange(
+pub fn exchange(
     holder: Holder,
     guest: &mut Guest,
     new: &Hold,

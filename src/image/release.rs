@@ -245,11 +245,11 @@ fn give_back(image: &Image<'_>, standing: &Standing, hold: &Hold) -> Result<()> 
             _ => return Ok(()),
         };
         let now = &standing.current;
-        if now.as_ref() == Some(&hold.label) {
+        if hold.has_put(now.as_ref()) {
             if now.as_ref() != original {
                 take_off(image.node, original).map_err(|e| {
                     let original = original.map_or_else(|| "none".to_owned(), Label::to_string);
-                    let label = &hold.label;
+                    let label = now.as_ref().unwrap_or(&hold.label);
                     image.failed(
                         format_args!("cannot change its {model} label from {label} back to {original}"),
                         &e,

@@ -3,7 +3,7 @@
 use super::Label;
 use super::durable::learn_boot;
 use super::ledger::Ledgers;
-use super::table::{Key, Origin};
+use super::table::{Hold, Key, Origin};
 use crate::error::{Error, Result};
 use crate::reservation::Registry;
 use once_cell::sync::OnceCell;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 pub struct Store {
     pub(crate) registry: Arc<Registry>,
     pub(super) ledgers: Ledgers,
-    earlier: OnceCell<HashMap<Key, (Label, Origin)>>,
+    earlier: OnceCell<HashMap<Key, Hold>>,
 }
 
 impl Store {
@@ -29,8 +29,7 @@ impl Store {
     /// What an image was before a guest held it that went down with the host, if it still has its label.
     pub(super) fn earlier(&self, key: Key, current: Option<&Label>) -> Result<Option<Origin>> {
         let all = self.earlier.get_or_try_init(|| self.ledgers.earlier())?;
-        let fits =
-            |(label, _): &&(Label, Origin)| matches!(label, Label::Grant { .. }) || Some(label) == current;
-        Ok(all.get(&key).filter(fits).map(|(_, origin)| origin.clone()))
+        let fits = |hold: &&Hold| matches!(hold.label, Label::Grant { .. }) || hold.has_put(current);
+        Ok(all.get(&key).filter(fits).and_then(|hold| hold.origin.clone()))
     }
 }

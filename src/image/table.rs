@@ -6,7 +6,7 @@ use crate::domain::Uuid;
 use crate::error::Result;
 use crate::reservation::Holder;
 use crate::sys::fork::PerProcess;
-use crate::sys::node::Identity;
+use crate::sys::node::{Identity, Node};
 use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -95,6 +95,8 @@ pub struct Hold {
     pub model: &'static str,
     /// The label.
     pub label: Label,
+    /// The one that it had before, which it still has when the daemon died just then.
+    pub was: Option<Label>,
     /// The file itself; not known yet when the ledger was written without looking at the file.
     pub identity: Option<Identity>,
     /// What is not remembered on the image.
@@ -103,6 +105,21 @@ pub struct Hold {
     pub earlier: bool,
     /// By how many of the domain's resources.
     pub uses: u32,
+}
+
+impl Hold {
+    /// Whether a label that the image has now was put on for this hold.
+    pub fn has_put(&self, label: Option<&Label>) -> bool {
+        label.is_some_and(|label| *label == self.label || Some(label) == self.was.as_ref())
+    }
+
+    /// Whether it is about this image, also under another name.
+    pub fn is_on(&self, identity: Identity) -> bool {
+        match self.identity {
+            None => Node::find(&self.path).is_ok_and(|node| node.identity() == identity),
+            Some(known) => known == identity,
+        }
+    }
 }
 
 /// What a domain holds, found by path and model.
@@ -180,8 +197,12 @@ where
 impl Holds {
     /// One use more of an image.
     pub fn add(&mut self, hold: Hold) {
-        let uses = self.0.get(&(hold.path.clone(), hold.model)).map_or(0, |other| other.uses);
-        self.0.insert((hold.path.clone(), hold.model), Hold { uses: uses + 1, ..hold });
+        let (mut uses, mut was) = (0, None);
+        if let Some(other) = self.0.remove(&(hold.path.clone(), hold.model)) {
+            uses = other.uses;
+            was = if other.label == hold.label { other.was } else { Some(other.label) };
+        }
+        self.0.insert((hold.path.clone(), hold.model), Hold { uses: uses + 1, was, ..hold });
     }
 
     /// The same hold, with another label or another origin.

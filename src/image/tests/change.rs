@@ -34,3 +34,33 @@ fn with_another_holder_it_may_not() {
     restore_all(a, false).unwrap();
     assert_untouched(&path);
 }
+
+#[test]
+fn an_image_with_two_names_has_one_label() {
+    for settings in [all(), ledger_only()] {
+        let (dir, [path]) = files(["layer"]);
+        let other = dir.path().join("other");
+        fs::hard_link(&path, &other).unwrap();
+        let a = holder();
+        let owned = |path: &Path, uid| step(path, Label::Owner(uid, uid));
+        set(a, vec![owned(&path, 4000), owned(&other, 4000)], &settings).unwrap();
+        for name in [&path, &other] {
+            let error = set(a, vec![owned(name, 4001)], &settings).unwrap_err();
+            assert_eq!((error.errno(), owner(&path)), (libc::EBUSY, (4000, 4000)));
+        }
+        assert!(change(a, &owned(&other, 4001), &settings).unwrap().is_some());
+        crate::image::release::restore(a, &other, &settings).unwrap();
+        assert_eq!(owner(&path), (4001, 4001), "the other name still uses it");
+        crate::image::release::restore(a, &path, &settings).unwrap();
+        assert_untouched(&path);
+    }
+}
+
+#[test]
+fn two_labels_at_once_are_refused_before_anything_is_done() {
+    let (_dir, [path]) = files(["disk"]);
+    let a = holder();
+    let error = set(a, vec![step(&path, Label::Owner(1, 1)), step(&path, Label::Owner(2, 2))], &all());
+    assert_eq!(error.unwrap_err().errno(), libc::EBUSY);
+    assert_untouched(&path);
+}
