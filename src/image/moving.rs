@@ -5,7 +5,7 @@
 
 use super::ledger::Line;
 use super::standing::{Held, Image};
-use super::table::{Guest, Hold, Origin, Table};
+use super::table::{Guest, Hold, Table};
 use super::{Label, Settings, Step, durable};
 use crate::error::{Error, Result};
 use crate::reservation::Holder;
@@ -34,10 +34,10 @@ pub fn take_over(
             let grant = matches!(old.label, Label::Grant { .. });
             let original = if grant { None } else { original(&old, settings) };
             match (news.iter().find(|new| new.model == old.model), original) {
-                (Some(new), Some(original)) => {
+                (Some(new), Some(original)) if !matches!(new.label, Label::Grant { .. }) => {
                     changed.extend(exchange(holder, guest, new, original, settings)?);
                 }
-                (Some(_), None) => {}
+                (Some(_), _) => {}
                 (None, original) => steps.push(Step {
                     path: to.to_owned(),
                     model: old.model,
@@ -71,7 +71,7 @@ impl Exchange {
 /// What the domain holds under this name, or as the same image under another.
 fn holds(guest: &Guest, path: &Path) -> Vec<Hold> {
     let identity = Node::find(path).ok().map(|node| node.identity());
-    let is_it = |hold: &&Hold| *hold.path == *path || identity.is_some() && hold.identity == identity;
+    let is_it = |hold: &&Hold| *hold.path == *path || identity.is_some_and(|identity| hold.is_on(identity));
     let mut all: Vec<Hold> = Vec::new();
     for hold in guest.holds.all().filter(is_it) {
         if !all.iter().any(|other| other.model == hold.model) {
@@ -124,20 +124,19 @@ pub fn exchange(
             durable::set_original(&node, new.model, original.as_ref())
                 .map_err(|e| image.failed("cannot move what is remembered to it", &e))?;
         }
-        if let Some(own) = guest.holds.get(&new.path, new.model).filter(|own| own.origin.is_some()).cloned() {
-            let origin = own.origin.clone().map(|was| {
-                before = was.original;
-                Origin { original: original.clone(), acl: was.acl }
-            });
-            let moved = Hold { origin, ..own.clone() };
-            // A line for each use, as a ledger counts them.
-            let lines: Vec<Line<'_>> = (0..own.uses)
-                .map(|_| Line::Drop(&own))
-                .chain((0..own.uses).map(|_| Line::Hold(&moved)))
-                .collect();
+        // The image is one, whatever the names by which the domain uses it.
+        let mut moved: Vec<Hold> = guest.holds.all().filter(|own| own.model == new.model).cloned().collect();
+        moved.retain(|own| own.origin.is_some() && own.is_on(identity));
+        for origin in moved.iter_mut().filter_map(|own| own.origin.as_mut()) {
+            before = std::mem::replace(&mut origin.original, original.clone());
+        }
+        if !moved.is_empty() {
+            // A use more, with the new origin, and one less: the origin is what stays.
+            let lines: Vec<Line<'_>> =
+                moved.iter().flat_map(|own| [Line::Hold(own), Line::Drop(own)]).collect();
             settings.store.ledgers.append(holder, &lines, true)?;
             guest.lines = guest.lines.map(|known| known + lines.len());
-            guest.holds.replace(moved);
+            moved.into_iter().for_each(|own| guest.holds.replace(own));
         }
         if let Some(held) = models.of(new.model) {
             held.original = original;
