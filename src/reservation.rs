@@ -395,4 +395,4 @@ impl Book {
 }
 
 #[cfg(test)]
-mod tests;
+pub mod tests;

@@ -168,6 +168,27 @@ impl Table {
     }
 }
 
+#[cfg(test)]
+impl Table {
+    /// Two tables exchange what they know of a state directory and of some images: another process's turn.
+    pub fn swap(&self, other: &Self, state: &Path, images: &[Identity]) {
+        exchange(&self.images, &other.images, |identity| images.contains(identity));
+        exchange(&self.domains, &other.domains, |(directory, _)| **directory == *state);
+    }
+}
+
+#[cfg(test)]
+fn exchange<K: std::hash::Hash + Eq, V>(
+    one: &Places<K, V>,
+    other: &Places<K, V>,
+    wanted: impl Fn(&K) -> bool,
+) {
+    let (mut one, mut other) = (one.lock(), other.lock());
+    let mine: Vec<_> = one.extract_if(|key, _| wanted(key)).collect();
+    one.extend(other.extract_if(|key, _| wanted(key)));
+    other.extend(mine);
+}
+
 fn with_place<K, V, R>(
     all: &Places<K, V>,
     key: &K,

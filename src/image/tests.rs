@@ -2,6 +2,7 @@
 //! set them, owners otherwise.
 
 mod change;
+mod model;
 mod moving;
 
 use super::durable::Remembered;

@@ -1,3 +1,5 @@
+#![allow(missing_docs)]
+
 use super::*;
 use std::collections::HashSet;
 
@@ -25,11 +27,17 @@ fn holder(number: u32) -> Holder {
 }
 
 /// A registry of its own, as another process has it, on a directory that others use too.
-fn separate(directory: &Path, size: u32) -> (Registry, Range) {
+pub fn unshared(directory: &Path) -> Arc<Registry> {
+    let directory = directory::private(directory, "runtime_dir").unwrap();
     let mut state =
-        State { log: Log::open(directory).unwrap(), book: Book::default(), random: Random::default() };
+        State { log: Log::open(&directory).unwrap(), book: Book::default(), random: Random::default() };
     state.catch_up().unwrap();
-    let registry = Registry { state: Mutex::new(state) };
+    Arc::new(Registry { state: Mutex::new(state) })
+}
+
+/// The same with something to draw from.
+fn separate(directory: &Path, size: u32) -> (Arc<Registry>, Range) {
+    let registry = unshared(directory);
     let range = registry.add_range(Arc::new(Numbers(size)));
     (registry, range)
 }
