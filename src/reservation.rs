@@ -3,6 +3,8 @@
 //! Taken keys stay taken when the process that took them is killed: they end with release, with
 //! reconcile, or with the host (the log lives on a file system that is empty after boot).
 
+mod alone;
+mod book;
 mod log;
 mod pool;
 mod random;
@@ -12,11 +14,11 @@ use crate::domain::Uuid;
 use crate::error::{Error, Result};
 use crate::sys::fork::PerProcess;
 use crate::sys::node::fnv;
+use book::Book;
 use log::{Log, Record};
 use parking_lot::Mutex;
-use pool::Pool;
 use random::Random;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
@@ -126,10 +128,7 @@ impl Registry {
         if let Some(at) = known {
             return Range(at);
         }
-        let mut pool = Pool::new(universe.size());
-        book.holders.keys().filter_map(|key| universe.number(*key)).for_each(|n| pool.take(n));
-        book.ranges.push((universe, pool));
-        Range(book.ranges.len() - 1)
+        Range(book.add_range(universe))
     }
 
     /// Draws an unused key for a domain; one that the domain already has in this range is given again.
@@ -164,8 +163,8 @@ impl Registry {
         let state = &mut *self.state.lock();
         state.catch_up()?;
         loop {
-            match state.book.holders.get(&key) {
-                Some(other) if *other == holder => return Ok(()),
+            match state.book.alone.holder(key) {
+                Some(other) if other == holder => return Ok(()),
                 Some(other) => {
                     return Err(Error::new(
                         libc::EEXIST,
@@ -186,7 +185,7 @@ impl Registry {
     pub fn members(&self, key: Key) -> Result<Vec<Holder>> {
         let state = &mut *self.state.lock();
         state.catch_up()?;
-        Ok(state.book.members.get(&key).into_iter().flatten().copied().collect())
+        Ok(state.book.members(key).collect())
     }
 
     /// How many use a key together, and whether `holder` does, as far as all processes have said by now.
@@ -235,7 +234,7 @@ impl Registry {
     pub fn domains(&self, owner: u32) -> Result<Vec<Holder>> {
         let state = &mut *self.state.lock();
         state.catch_up()?;
-        Ok(state.book.by_holder.keys().filter(|holder| holder.owner == owner).copied().collect())
+        Ok(state.book.holders().into_iter().filter(|holder| holder.owner == owner).collect())
     }
 
     /// Gives back all keys of a class that a domain has.
@@ -265,8 +264,7 @@ impl State {
             self.catch_up()?;
         }
         // A quarter of the log is enough to say what is held: start it anew.
-        let held = self.book.holders.len() + self.book.shared;
-        if self.log.length() > (64 << 10) + (held * 4 * log::RECORD) as u64 {
+        if self.log.length() > (64 << 10) + (self.book.len() * 4 * log::RECORD) as u64 {
             if self.log.append(Record::Close)? { self.follow()? } else { self.catch_up()? }
         }
         Ok(())
@@ -280,10 +278,7 @@ impl State {
     }
 
     fn follow(&mut self) -> Result<()> {
-        let alone = self.book.holders.iter().map(|(key, holder)| Record::Take(*key, *holder));
-        let shared = self.book.members.iter();
-        let shared = shared.flat_map(|(key, all)| all.iter().map(|holder| Record::Join(*key, *holder)));
-        self.log.follow(alone.chain(shared))?;
+        self.log.follow(self.book.records())?;
         self.book.clear();
         self.catch_up()
     }
@@ -304,93 +299,6 @@ impl State {
             Some(error) => Err(error),
             None => Ok(number.map(|number| universe.key(number))),
         }
-    }
-}
-
-/// Who holds what, as replayed from the log.
-#[derive(Default)]
-struct Book {
-    holders: HashMap<Key, Holder>,
-    members: HashMap<Key, HashSet<Holder>>,
-    /// How many memberships there are.
-    shared: usize,
-    by_holder: HashMap<Holder, Vec<Key>>,
-    ranges: Vec<(Arc<dyn Universe>, Pool)>,
-}
-
-impl Book {
-    fn apply(&mut self, record: Record) {
-        match record {
-            Record::Take(key, holder) if !self.holders.contains_key(&key) => {
-                self.holders.insert(key, holder);
-                self.by_holder.entry(holder).or_default().push(key);
-                self.each_pool(key, Pool::take);
-            }
-            Record::Give(key, holder) if self.holders.get(&key) == Some(&holder) => {
-                self.holders.remove(&key);
-                self.forget(key, holder);
-                self.each_pool(key, Pool::give);
-            }
-            Record::Join(key, holder) if !self.membership(key, holder).1 => {
-                self.members.entry(key).or_default().insert(holder);
-                self.by_holder.entry(holder).or_default().push(key);
-                self.shared += 1;
-            }
-            Record::Leave(key, holder) if self.membership(key, holder).1 => {
-                if let Some(members) = self.members.get_mut(&key) {
-                    members.remove(&holder);
-                    if members.is_empty() {
-                        self.members.remove(&key);
-                    }
-                }
-                self.forget(key, holder);
-                self.shared -= 1;
-            }
-            _ => {}
-        }
-    }
-
-    fn forget(&mut self, key: Key, holder: Holder) {
-        if let Some(keys) = self.by_holder.get_mut(&holder) {
-            keys.retain(|held| *held != key);
-            if keys.is_empty() {
-                self.by_holder.remove(&holder);
-            }
-        }
-    }
-
-    fn membership(&self, key: Key, holder: Holder) -> (u32, bool) {
-        self.members.get(&key).map_or((0, false), |all| (all.len() as u32, all.contains(&holder)))
-    }
-
-    fn clear(&mut self) {
-        self.by_holder.clear();
-        self.members.clear();
-        self.shared = 0;
-        for (key, _) in std::mem::take(&mut self.holders) {
-            self.each_pool(key, Pool::give);
-        }
-    }
-
-    fn each_pool(&mut self, key: Key, change: impl Fn(&mut Pool, u32)) {
-        for (universe, pool) in &mut self.ranges {
-            if let Some(number) = universe.number(key) {
-                change(pool, number);
-            }
-        }
-    }
-
-    fn keys(&self, holder: Holder) -> impl Iterator<Item = Key> + '_ {
-        self.by_holder.get(&holder).into_iter().flatten().copied()
-    }
-
-    fn first(&self, holder: Holder, class: Class) -> Option<Key> {
-        self.keys(holder).find(|key| key.is(class))
-    }
-
-    fn held_in(&self, range: Range, holder: Holder) -> impl Iterator<Item = Key> + '_ {
-        let universe = &self.ranges[range.0].0;
-        self.keys(holder).filter(|key| universe.number(*key).is_some())
     }
 }
 

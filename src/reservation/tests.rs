@@ -64,9 +64,9 @@ fn the_same_domain_gets_the_same_key() {
     assert_eq!(a.take_any(range_a, holder(1)).unwrap(), key);
     assert_eq!(b.take_any(range_b, holder(1)).unwrap(), key, "b had not read a's record yet");
     b.release(Class::Uid, holder(1)).unwrap();
-    assert_eq!(a.state.lock().book.holders.len(), 1, "a has not read it yet");
+    assert_eq!(a.state.lock().book.alone.len(), 1, "a has not read it yet");
     a.state.lock().catch_up().unwrap();
-    assert!(a.state.lock().book.holders.is_empty());
+    assert!(a.state.lock().book.alone.len() == 0);
 }
 
 #[test]
