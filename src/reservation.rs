@@ -143,7 +143,10 @@ impl Registry {
             }
         }
         loop {
-            let Some(key) = state.draw(range)? else { return Ok(None) };
+            let Some(key) = state.draw(range)? else {
+                // The last one may have become the domain's in another process.
+                return Ok(state.book.held_in(range, holder).next());
+            };
             state.append(Record::Take(key, holder))?;
             // Another process may have been first, with this key or with this domain.
             let mut held = state.book.held_in(range, holder);
