@@ -206,14 +206,26 @@ enum Act {
     TakeAny(u32),
     Take(u32, u64),
     Release(u32),
+    Join(u32, u64),
+    Leave(u32, u64),
+    LeaveAll(u32),
+    /// The process ends and another one takes its place.
+    Restart,
+    /// A process begins the log anew.
+    Close,
 }
 
 fn act() -> impl proptest::strategy::Strategy<Value = (usize, Act)> {
     use proptest::prelude::*;
     let what = prop_oneof![
-        (0..5_u32).prop_map(Act::TakeAny),
-        (0..5_u32, 0..4_u64).prop_map(|(holder, value)| Act::Take(holder, value)),
-        (0..5_u32).prop_map(Act::Release),
+        4 => (0..5_u32).prop_map(Act::TakeAny),
+        4 => (0..5_u32, 0..4_u64).prop_map(|(holder, value)| Act::Take(holder, value)),
+        4 => (0..5_u32).prop_map(Act::Release),
+        4 => (0..5_u32, 0..3_u64).prop_map(|(holder, image)| Act::Join(holder, image)),
+        2 => (0..5_u32, 0..3_u64).prop_map(|(holder, image)| Act::Leave(holder, image)),
+        1 => (0..5_u32).prop_map(Act::LeaveAll),
+        1 => Just(Act::Restart),
+        1 => Just(Act::Close),
     ];
     (0..2_usize, what)
 }
@@ -221,12 +233,15 @@ fn act() -> impl proptest::strategy::Strategy<Value = (usize, Act)> {
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig { failure_persistence: None, ..Default::default() })]
 
-    /// Five domains, four keys, two processes, against a map from domain to key.
+    /// Five domains, four keys and three images, two processes, against a map from domain to key and a set of
+    /// who shares what.
     #[test]
     fn two_registries_are_one_map(acts in proptest::collection::vec(act(), 1..40)) {
         let dir = tempfile::tempdir().unwrap();
-        let both = [separate(dir.path(), 4), separate(dir.path(), 4)];
+        let mut both = [separate(dir.path(), 4), separate(dir.path(), 4)];
         let mut model = std::collections::HashMap::<u32, u64>::new();
+        let mut shared = HashSet::<(u32, u64)>::new();
+        let image = |value| Key::new(Class::Counted, value);
         for (process, act) in acts {
             let (registry, range) = &both[process];
             let taken = |value: u64, model: &std::collections::HashMap<u32, u64>| model.values().any(|v| *v == value);
@@ -253,11 +268,43 @@ proptest::proptest! {
                     registry.release(Class::Uid, holder(number)).unwrap();
                     model.remove(&number);
                 }
+                // Whoever comes and goes has looked up who is there.
+                Act::Join(number, value) => {
+                    registry.refresh().unwrap();
+                    registry.join(image(value), holder(number)).unwrap();
+                    shared.insert((number, value));
+                }
+                Act::Leave(number, value) => {
+                    registry.refresh().unwrap();
+                    registry.leave(image(value), holder(number)).unwrap();
+                    shared.remove(&(number, value));
+                }
+                Act::LeaveAll(number) => {
+                    registry.refresh().unwrap();
+                    registry.leave_all(holder(number)).unwrap();
+                    shared.retain(|(other, _)| *other != number);
+                }
+                Act::Restart => both[process] = separate(dir.path(), 4),
+                Act::Close => {
+                    let state = &mut *registry.state.lock();
+                    let alone = state.log.append(Record::Close).unwrap();
+                    if alone { state.follow() } else { state.catch_up() }.unwrap();
+                }
             }
+            let (registry, range) = &both[process];
             registry.refresh().unwrap();
             for number in 0..5 {
                 assert_eq!(registry.holds(Class::Uid, holder(number)), model.contains_key(&number));
             }
+            assert_eq!(registry.state.lock().book.ranges[range.0].1.free() as usize, 4 - model.len());
+            for value in 0..3 {
+                let members: HashSet<Holder> = registry.members(image(value)).unwrap().into_iter().collect();
+                let all = shared.iter().filter(|(_, of)| *of == value).map(|(number, _)| holder(*number));
+                assert_eq!(members, all.collect());
+            }
+            let known: HashSet<Holder> = registry.domains(1).unwrap().into_iter().collect();
+            let all = model.keys().chain(shared.iter().map(|(number, _)| number)).map(|number| holder(*number));
+            assert_eq!(known, all.collect());
         }
     }
 }
