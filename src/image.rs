@@ -12,6 +12,7 @@ mod descriptor;
 mod durable;
 mod errors;
 mod file;
+mod holds;
 mod ledger;
 mod moving;
 mod plan;
@@ -32,12 +33,13 @@ pub use task::{Task, run};
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// A label as a model puts it on a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Label {
     /// An SELinux context in `security.selinux`.
-    Context(Box<str>),
+    Context(Arc<str>),
     /// Owner and group.
     Owner(u32, u32),
     /// The file keeps its owner; this user gets an entry in its access control list.

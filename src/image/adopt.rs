@@ -1,9 +1,10 @@
 //! Taking over what a live domain holds, after its daemon was started again.
 
 use super::apply::find;
+use super::holds::{Hold, Origin};
 use super::ledger::Line;
 use super::standing::{Held, Image, Standing};
-use super::table::{Hold, Origin, Table};
+use super::table::Table;
 use super::{Label, Settings, Step};
 use crate::error::Result;
 use crate::log::{debug, info};
@@ -46,7 +47,7 @@ pub fn adopt(
                 // A line first, so that reconcile finds what the attributes alone would tell.
                 if known.is_none() && (standing.mine || carries(&standing, step)) {
                     if !standing.mine {
-                        hold.origin = image.unknown(&standing, step, &original);
+                        hold.origin = image.unknown(&standing, step, &original).map(Box::new);
                     }
                     settings.store.ledgers.append(holder, &[Line::Hold(&hold)], false)?;
                     guest.lines = Some(guest.lines.unwrap_or(0) + 1);

@@ -3,12 +3,13 @@
 use super::acl::Acl;
 use super::durable;
 use super::file::{put, refused, unsupported};
+use super::holds::{Hold, Origin};
 use super::ledger::Line;
 use super::moving;
 use super::plan::plan;
 use super::release::{self, let_go};
 use super::standing::{Held, Image, Standing};
-use super::table::{self, Guest, Hold, Origin, Table};
+use super::table::{self, Guest, Holders, Table};
 use super::{Label, Settings, Step};
 use crate::error::{Error, Result};
 use crate::log::{info, warning};
@@ -218,7 +219,7 @@ impl Image<'_> {
             // The domain's own too: it may use the image once more.
             && let Some(origin) = self.listed(|_, hold| hold.origin.is_some()).and_then(|hold| hold.origin)
         {
-            return Ok(origin);
+            return Ok(*origin);
         }
         let acl = match label {
             Label::Grant { .. } => Some(Acl::read(self.node).map_err(|e| self.no_acl(&e))?),
@@ -275,7 +276,7 @@ impl Image<'_> {
     fn list(&self, standing: &Standing, hold: &mut Hold) -> Result<()> {
         let origin = match &hold.origin {
             Some(known) if standing.mine => known.clone(),
-            _ => self.origin(standing, &hold.label)?,
+            _ => Box::new(self.origin(standing, &hold.label)?),
         };
         // The usual case was written down before the first label changed; this one has become known now.
         if hold.origin.as_ref() != Some(&origin) {
@@ -365,12 +366,12 @@ impl Image<'_> {
             path: self.path.clone(),
             original: original(),
             label: hold.label.clone(),
-            holders: HashSet::new(),
+            holders: Holders::One(self.holder),
         });
-        if !standing.mine && standing.others == 0 && !held.holders.contains(&self.holder) {
+        if !standing.mine && standing.others == 0 && !held.holders.contains(self.holder) {
             // Whoever held it when we last looked holds it no longer.
             (held.original, held.label) = (original(), hold.label.clone());
-            held.holders.clear();
+            held.holders = Holders::One(self.holder);
         }
         held.holders.insert(self.holder);
     }

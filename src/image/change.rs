@@ -4,9 +4,10 @@
 //! for the domain's.
 
 use super::file::put;
+use super::holds::Hold;
 use super::ledger::Line;
 use super::standing::{Held, Image, Standing};
-use super::table::{Guest, Hold, Table};
+use super::table::{Guest, Table};
 use super::{Label, Settings, Step};
 use crate::error::Result;
 use crate::log::warning;

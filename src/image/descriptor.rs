@@ -37,7 +37,7 @@ pub fn set_descriptor(
     let identity = node.identity();
     Table::get().with_guest(holder, settings, |guest| {
         labels.retain(|(model, label)| {
-            let same = |hold: &super::table::Hold| *hold.path == *path || hold.is_on(identity);
+            let same = |hold: &super::holds::Hold| *hold.path == *path || hold.is_on(identity);
             !guest.holds.all().any(|hold| hold.model == *model && hold.label == *label && same(hold))
         });
         Ok(())

@@ -6,7 +6,8 @@
 
 use super::acl::Acl;
 use super::durable::boot;
-use super::table::{Hold, Holds, Key, Origin};
+use super::holds::{Hold, Holds, Origin};
+use super::table::Key;
 use super::{Label, static_model};
 use crate::directory;
 use crate::error::{Error, Result};
@@ -301,7 +302,7 @@ fn read_line(fields: &[&[u8]], earlier: bool) -> Option<(bool, Hold)> {
         label: text(3)?.parse().ok()?,
         was: None,
         identity: some(4).map(str::parse).transpose().ok()?,
-        origin: (fields[5] == b"known").then_some(Origin { original, acl }),
+        origin: (fields[5] == b"known").then(|| Box::new(Origin { original, acl })),
         earlier,
         uses: 1,
     };

@@ -11,7 +11,7 @@ fn hold(path: &str, label: &str, origin: Option<Origin>) -> Hold {
         model: if label.starts_with('+') { "dac" } else { "selinux" },
         label: label.parse().unwrap(),
         identity: origin.as_ref().map(|_| "1-2-3".parse().unwrap()),
-        origin,
+        origin: origin.map(Box::new),
         earlier: false,
         was: None,
         uses: 1,

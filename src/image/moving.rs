@@ -3,9 +3,10 @@
 //! The new image takes the old one's place: the domain holds it, and when the domain ends it becomes what
 //! the old image was before the domain. The old image is given back at once.
 
+use super::holds::Hold;
 use super::ledger::Line;
 use super::standing::{Held, Image};
-use super::table::{Guest, Hold, Table};
+use super::table::{Guest, Table};
 use super::{Label, Settings, Step, durable};
 use crate::error::{Error, Result};
 use crate::reservation::Holder;

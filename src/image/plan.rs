@@ -2,8 +2,9 @@
 
 use super::apply::find;
 use super::errors;
+use super::holds::Hold;
 use super::standing::Image;
-use super::table::{Guest, Hold};
+use super::table::Guest;
 use super::{Settings, Step};
 use crate::error::Result;
 use crate::reservation::Holder;
@@ -75,7 +76,7 @@ pub fn plan(holder: Holder, steps: &[Step], guest: &Guest, settings: &Settings<'
             let image = Image { node, path: &path, key, holder, settings, locked: &locked, original };
             let standing = image.standing(&step.label)?;
             hold.identity = Some(key.0);
-            hold.origin = Some(image.origin(&standing, &step.label)?);
+            hold.origin = Some(Box::new(image.origin(&standing, &step.label)?));
         } else if found.as_ref().is_none_or(|(other, _)| *other != path) {
             found = Some((path, None));
         }

@@ -3,9 +3,10 @@
 use super::acl::Acl;
 use super::durable;
 use super::file::take_off;
+use super::holds::Hold;
 use super::ledger::Line;
 use super::standing::{Held, Image, Standing};
-use super::table::{Guest, Hold, Table};
+use super::table::{Guest, Table};
 use super::{Label, Settings};
 use crate::error::{Error, Result};
 use crate::log::{info, warning};

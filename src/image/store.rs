@@ -2,8 +2,9 @@
 
 use super::Label;
 use super::durable::learn_boot;
+use super::holds::{Hold, Origin};
 use super::ledger::Ledgers;
-use super::table::{Hold, Key, Origin};
+use super::table::Key;
 use crate::error::{Error, Result};
 use crate::reservation::Registry;
 use once_cell::sync::OnceCell;
@@ -30,6 +31,6 @@ impl Store {
     pub(super) fn earlier(&self, key: Key, current: Option<&Label>) -> Result<Option<Origin>> {
         let all = self.earlier.get_or_try_init(|| self.ledgers.earlier())?;
         let fits = |hold: &&Hold| matches!(hold.label, Label::Grant { .. }) || hold.has_put(current);
-        Ok(all.get(&key).filter(fits).and_then(|hold| hold.origin.clone()))
+        Ok(all.get(&key).filter(fits).and_then(|hold| hold.origin.as_deref().cloned()))
     }
 }

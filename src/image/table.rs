@@ -1,12 +1,12 @@
 //! What this process knows: the images it has labelled, and what each of its domains holds.
 
-use super::acl::Acl;
+use super::holds::Holds;
 use super::{Label, Settings};
 use crate::domain::Uuid;
 use crate::error::Result;
 use crate::reservation::Holder;
 use crate::sys::fork::PerProcess;
-use crate::sys::node::{Identity, Node};
+use crate::sys::node::Identity;
 use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -43,6 +43,7 @@ impl Models {
     /// The image in the eyes of one model.
     pub fn of(&mut self, model: &'static str) -> &mut Option<Held> {
         let at = self.0.iter().position(|(other, _)| *other == model).unwrap_or_else(|| {
+            self.0.reserve_exact(1);
             self.0.push((model, None));
             self.0.len() - 1
         });
@@ -52,11 +53,10 @@ impl Models {
     /// A domain holds the image no longer.
     pub fn drop_holder(&mut self, model: &'static str, holder: Holder) {
         let entry = self.of(model);
-        if let Some(held) = entry {
-            held.holders.remove(&holder);
-            if held.holders.is_empty() {
-                *entry = None;
-            }
+        if let Some(held) = entry
+            && !held.holders.remove(holder)
+        {
+            *entry = None;
         }
     }
 
@@ -74,57 +74,53 @@ pub struct Held {
     /// What the first holder put on.
     pub label: Label,
     /// Those of this process.
-    pub holders: HashSet<Holder>,
+    pub holders: Holders,
 }
 
-/// What an image was, where nothing on the image itself says so.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origin {
-    /// Its label; `None` when it had none.
-    pub original: Option<Label>,
-    /// Its access control list, for labels that are grants.
-    pub acl: Option<Acl>,
+/// The domains of this process that hold an image: seldom more than one.
+pub enum Holders {
+    /// This one.
+    One(Holder),
+    /// These.
+    #[allow(clippy::box_collection, reason = "what most images have is not to take the space of this")]
+    Many(Box<HashSet<Holder>>),
 }
 
-/// A domain's hold on an image.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hold {
-    /// The name under which it is labelled.
-    pub path: Arc<Path>,
-    /// Whose label it is.
-    pub model: &'static str,
-    /// The label.
-    pub label: Label,
-    /// The one that it had before, which it still has when the daemon died just then.
-    pub was: Option<Label>,
-    /// The file itself; not known yet when the ledger was written without looking at the file.
-    pub identity: Option<Identity>,
-    /// What is not remembered on the image.
-    pub origin: Option<Origin>,
-    /// It was written down before the host was booted last.
-    pub earlier: bool,
-    /// By how many of the domain's resources.
-    pub uses: u32,
-}
-
-impl Hold {
-    /// Whether a label that the image has now was put on for this hold.
-    pub fn has_put(&self, label: Option<&Label>) -> bool {
-        label.is_some_and(|label| *label == self.label || Some(label) == self.was.as_ref())
+impl Holders {
+    /// Whether a domain is among them.
+    pub fn contains(&self, holder: Holder) -> bool {
+        self.all().any(|other| other == holder)
     }
 
-    /// Whether it is about this image, also under another name.
-    pub fn is_on(&self, identity: Identity) -> bool {
-        match self.identity {
-            None => Node::find(&self.path).is_ok_and(|node| node.identity() == identity),
-            Some(known) => known == identity,
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = Holder> + '_ {
+        let (one, many) = match self {
+            Self::One(holder) => (Some(*holder), None),
+            Self::Many(all) => (None, Some(all)),
+        };
+        one.into_iter().chain(many.into_iter().flat_map(|all| all.iter().copied()))
+    }
+
+    /// One domain more.
+    pub fn insert(&mut self, holder: Holder) {
+        match self {
+            Self::One(other) if *other == holder => {}
+            Self::One(other) => *self = Self::Many(Box::new(HashSet::from([*other, holder]))),
+            Self::Many(all) => drop(all.insert(holder)),
+        }
+    }
+
+    /// One domain less; `false` when none is left.
+    fn remove(&mut self, holder: Holder) -> bool {
+        match self {
+            Self::One(other) => *other != holder,
+            Self::Many(all) => {
+                all.remove(&holder);
+                !all.is_empty()
+            }
         }
     }
 }
-
-/// What a domain holds, found by path and model.
-#[derive(Debug, Default)]
-pub struct Holds(HashMap<(Arc<Path>, &'static str), Hold>);
 
 /// A domain and its ledger, which is read when the process first hears of the domain.
 #[derive(Default)]
@@ -215,56 +211,6 @@ where
     }
 }
 
-impl Holds {
-    /// One use more of an image.
-    pub fn add(&mut self, hold: Hold) {
-        let (mut uses, mut was) = (0, None);
-        if let Some(other) = self.0.remove(&(hold.path.clone(), hold.model)) {
-            uses = other.uses;
-            was = if other.label == hold.label { other.was } else { Some(other.label) };
-        }
-        self.0.insert((hold.path.clone(), hold.model), Hold { uses: uses + 1, was, ..hold });
-    }
-
-    /// The same hold, with another label or another origin.
-    pub fn replace(&mut self, hold: Hold) {
-        self.0.insert((hold.path.clone(), hold.model), hold);
-    }
-
-    /// The hold on an image by that name.
-    pub fn get(&self, path: &Arc<Path>, model: &'static str) -> Option<&Hold> {
-        self.0.get(&(path.clone(), model))
-    }
-
-    /// Ends one use; gives the hold, whose uses say how many are left.
-    pub fn drop_use(&mut self, path: &Arc<Path>, model: &'static str) -> Option<Hold> {
-        let key = (path.clone(), model);
-        let hold = self.0.get_mut(&key)?;
-        hold.uses -= 1;
-        if hold.uses > 0 { Some(hold.clone()) } else { self.0.remove(&key) }
-    }
-
-    /// Takes the hold out, whatever its uses.
-    pub fn remove(&mut self, hold: &Hold) {
-        self.0.remove(&(hold.path.clone(), hold.model));
-    }
-
-    /// All holds, in no certain order.
-    pub fn all(&self) -> impl Iterator<Item = &Hold> {
-        self.0.values()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-}
-
 /// An image as it stands in the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Info {
@@ -286,7 +232,7 @@ pub fn list() -> Vec<Info> {
     let places: Vec<_> = table.images.lock().values().cloned().collect();
     let info = |(model, held): &(&'static str, Option<Held>)| {
         let held = held.as_ref()?;
-        let mut holders: Vec<Uuid> = held.holders.iter().map(|holder| holder.uuid).collect();
+        let mut holders: Vec<Uuid> = held.holders.all().map(|holder| holder.uuid).collect();
         holders.sort_unstable();
         Some(Info {
             path: held.path.clone(),

@@ -45,7 +45,7 @@ impl Manager {
 
     /// What every driver wants for these files.
     pub(super) fn steps(&self, definition: &Definition, files: &[Resource]) -> Result<Vec<Step>> {
-        let mut steps = Vec::with_capacity(files.len() * self.drivers.len());
+        let mut steps: Vec<Step> = Vec::with_capacity(files.len() * self.drivers.len());
         let confining = |at: usize| {
             let driver = &*self.drivers[at];
             let seclabel = definition.seclabel(driver.model())?;
@@ -55,7 +55,12 @@ impl Manager {
         for file in files {
             for (at, driver, seclabel) in &confining {
                 let decision = driver.resource_label(definition, seclabel, file, *at == 0)?;
-                let Decision::Set(label) = decision else { continue };
+                let Decision::Set(mut label) = decision else { continue };
+                // The text of a label is in memory once, however many files have it.
+                if let Some(same) = steps.iter().rev().take(confining.len()).find(|step| step.label == label)
+                {
+                    label = same.label.clone();
+                }
                 let directory = matches!(file.kind, Kind::TpmState | Kind::Smartcard | Kind::Private);
                 let (path, model, optional) = (file.path.clone(), driver.model(), file.optional);
                 steps.push(Step { path, model, label, optional, directory, original: None });
