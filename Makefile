@@ -73,7 +73,7 @@ test: deps
 	@./tests/run.sh
 
 bench: deps
-	$(CARGO) bench --locked --bench allocate --bench label
+	$(CARGO) bench --locked --bench allocate --bench label --bench peer
 
 clean:
 	$(CARGO) clean

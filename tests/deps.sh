@@ -4,7 +4,7 @@
 set -euo pipefail
 packages="build-essential ca-certificates curl pkg-config libselinux1-dev libclang-dev libcmocka-dev
     qemu-system-x86 qemu-utils attr acl valgrind python3 mmdebstrap policycoreutils apparmor e2fsprogs kmod procps
-    binutils git"
+    binutils git libvirt0"
 # shellcheck disable=SC2086
 missing=$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' $packages 2>&1 | grep -v ' installed$' || true)
 if [ -n "$missing" ]; then
