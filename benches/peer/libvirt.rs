@@ -173,9 +173,17 @@ impl Side for Libvirt {
         self.must(unsafe { (self.call.gen_label)(self.manager, guest.0) } == 0);
     }
 
+    /// libvirt also frees the model, and gen would then add one more seclabel to the definition, which a daemon
+    /// makes anew for every start; ours is used again, so it gets the model back.
     fn release(&self, guest: &Guest) {
-        // SAFETY: as above.
-        self.must(unsafe { (self.call.release)(self.manager, guest.0) } == 0);
+        // SAFETY: as above; the seclabel belongs to the definition.
+        unsafe {
+            let seclabel = (self.call.seclabel)(guest.0, c"selinux".as_ptr());
+            self.must((self.call.release)(self.manager, guest.0) == 0);
+            if let Some(seclabel) = seclabel.as_mut().filter(|seclabel| seclabel.model.is_null()) {
+                seclabel.model = libc::strdup(c"selinux".as_ptr());
+            }
+        }
     }
 
     fn set(&self, guest: &Guest) {

@@ -4,16 +4,21 @@
 //!     peer                    every part in a process of its own; prints the table
 //!     peer part NAME…         parts, in this process
 //!     peer table FILE…        the table of what parts have printed
+//!
+//! With `SVIRT_BLESS=1` table and plots also go into `docs/performance.md` and `docs/performance/`.
 
 #![allow(missing_docs, unsafe_code, clippy::unwrap_used, clippy::panic)]
 
+mod child;
 mod floor;
+mod growth;
 mod images;
 mod labels;
 mod libvirt;
 mod measure;
 mod ours;
 mod place;
+mod plot;
 mod side;
 mod table;
 
@@ -35,6 +40,9 @@ const PARTS: &[(&str, fn())] = &[
     ("threads", images::threads),
     ("memory", images::memory),
     ("xml", labels::domain_xml),
+    ("child", child::step),
+    ("growth", growth::ours),
+    ("growth-libvirt", growth::libvirt),
 ];
 
 fn main() {
@@ -59,6 +67,24 @@ fn main() {
         _ => run_all(&mut results),
     }
     println!("\n{}", results.table());
+    if std::env::var_os("SVIRT_BLESS").is_some() {
+        bless(&results);
+    }
+}
+
+/// The table goes between two marks that name its place: this host, or a booted kernel.
+fn bless(results: &Results) {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let place = std::env::var("PEER_TABLE").unwrap_or_else(|_| "host".into());
+    let page = docs.join("performance.md");
+    let text = fs::read_to_string(&page).unwrap();
+    let (begin, end) = (format!("<!-- {place} -->\n"), format!("<!-- /{place} -->"));
+    let (head, rest) = text.split_once(&begin).unwrap();
+    let (_, tail) = rest.split_once(&end).unwrap();
+    fs::write(&page, format!("{head}{begin}{}{end}{tail}", results.table())).unwrap();
+    if place == "host" {
+        plot::draw(results, &docs.join("performance")).unwrap();
+    }
 }
 
 fn run_all(results: &mut Results) {

@@ -62,6 +62,17 @@ impl Ours {
         Self(manager)
     }
 
+    /// The guest as XML, with its label.
+    pub fn text(&self, guest: &Guest) -> CString {
+        // SAFETY: our own handle; the string is ours until it is freed.
+        unsafe {
+            let text = svirt_domain_to_xml(guest.0);
+            let copy = CStr::from_ptr(text).to_owned();
+            svirt_string_free(text);
+            copy
+        }
+    }
+
     /// That no label is left for a guest.
     pub fn must_be_full(&self, guest: &Guest) {
         // SAFETY: our own handles; the error is not wanted.
