@@ -76,7 +76,6 @@ fn find(name: &CStr, work: impl FnOnce(i32)) {
         let mut lock = std::mem::zeroed::<libc::flock>();
         (lock.l_type, lock.l_start, lock.l_len) = (libc::F_WRLCK as i16, 1, 1);
         assert_eq!(libc::fcntl(file, libc::F_OFD_SETLK, &lock), 0);
-        assert_eq!(libc::fstat64(path, &mut stat), 0);
         let mut names = [0_u8; 512];
         assert!(libc::flistxattr(file, names.as_mut_ptr().cast(), names.len()) >= 0);
         get(file, LABEL.0);

@@ -49,6 +49,9 @@ functions! {
     commit c"virSecurityManagerTransactionCommit" (Object, libc::pid_t, bool) -> c_int;
     set_all c"virSecurityManagerSetAllLabel" (Object, Object, *const c_char, bool, bool) -> c_int;
     restore_all c"virSecurityManagerRestoreAllLabel" (Object, Object, bool, bool) -> c_int;
+    disk c"virDomainDiskByName" (Object, *const c_char, bool) -> *mut Object;
+    set_image c"virSecurityManagerSetImageLabel" (Object, Object, Object, c_uint) -> c_int;
+    restore_image c"virSecurityManagerRestoreImageLabel" (Object, Object, Object, c_uint) -> c_int;
     set_process c"virSecurityManagerSetProcessLabel" (Object, Object) -> c_int;
 }
 
@@ -81,7 +84,7 @@ impl Drop for Guest {
 }
 
 impl Libvirt {
-    /// "selinux", "dac", or both as "selinux,dac"; `None` where libvirt 9.0.0 is not installed.
+    /// "selinux", "apparmor", "dac", or several as "selinux,dac"; `None` where libvirt 9.0.0 is not installed.
     pub fn open(drivers: &str) -> Option<Self> {
         // SAFETY: C strings; the signatures are libvirt's; each object is used as what it is.
         unsafe {
@@ -125,6 +128,27 @@ impl Libvirt {
                 *text = null_mut();
             }
         }
+    }
+
+    /// Plugs in the disk of another definition.
+    pub fn plug(&self, guest: &Guest, other: &Guest) {
+        // SAFETY: our own manager and definitions; a disk begins with the pointer to its image.
+        self.transaction(|| unsafe {
+            (self.call.set_image)(
+                self.manager,
+                guest.0,
+                *(self.call.disk)(other.0, c"vda".as_ptr(), false),
+                0,
+            )
+        });
+    }
+
+    pub fn unplug(&self, guest: &Guest, other: &Guest) {
+        // SAFETY: as above.
+        self.transaction(|| unsafe {
+            let image = *(self.call.disk)(other.0, c"vda".as_ptr(), false);
+            (self.call.restore_image)(self.manager, guest.0, image, 0)
+        });
     }
 
     fn transaction(&self, work: impl FnOnce() -> c_int) {

@@ -6,6 +6,9 @@ use std::path::Path;
 use std::ptr::null_mut;
 use svirt::capi::*;
 
+/// SVIRT_RESOURCE_DISK.
+const DISK: c_int = 1;
+
 pub struct Ours(*mut svirt_manager);
 
 // SAFETY: managers may be used by any number of threads.
@@ -71,6 +74,22 @@ impl Ours {
             svirt_string_free(text);
             copy
         }
+    }
+
+    pub fn plug(&self, guest: &Guest, disk: &Path) {
+        let disk = CString::new(disk.to_str().unwrap()).unwrap();
+        // SAFETY: our own handles, a C string.
+        must(|error| unsafe {
+            svirt_domain_set_security_resource_label(self.0, guest.0, DISK, disk.as_ptr(), 0, error)
+        });
+    }
+
+    pub fn unplug(&self, guest: &Guest, disk: &Path) {
+        let disk = CString::new(disk.to_str().unwrap()).unwrap();
+        // SAFETY: as above.
+        must(|error| unsafe {
+            svirt_domain_restore_security_resource_label(self.0, guest.0, DISK, disk.as_ptr(), 0, error)
+        });
     }
 
     /// That no label is left for a guest.

@@ -120,7 +120,7 @@ pub fn free(paths: &[PathBuf]) -> bool {
         let left = |name: &&str| attribute(path, &format!("trusted.{name}")).is_some();
         attribute(path, "security.selinux").as_deref() == Some(BEFORE)
             && fs::metadata(path).unwrap().uid() == 7
-            && !KEPT.iter().any(|name| left(name))
+            && !KEPT.iter().any(left)
     })
 }
 
