@@ -3,8 +3,8 @@
 use super::Label;
 use super::acl::Acl;
 use crate::sys::node::{Identity, Node};
-use hashbrown::HashTable;
-use std::hash::{BuildHasher, RandomState};
+use hashbrown::{DefaultHashBuilder, HashTable};
+use std::hash::BuildHasher;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -62,7 +62,7 @@ impl Hold {
 #[derive(Debug, Default)]
 pub struct Holds {
     all: HashTable<Box<Hold>>,
-    seed: RandomState,
+    seed: DefaultHashBuilder,
 }
 
 impl Holds {

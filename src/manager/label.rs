@@ -62,11 +62,12 @@ impl Manager {
         let noted = self.note(definition)?;
         let had: Vec<bool> = self.drivers.iter().map(|d| d.has_security_label(definition.uuid)).collect();
         let taken = take(definition).and_then(|seclabels| {
-            let on_host = Self::on_host(definition, self.files_there(&definition.resources));
-            for (driver, seclabel) in self.drivers.iter().zip(&seclabels) {
-                if driver.follows_resources() && confines(seclabel) {
-                    driver.apply(&on_host, seclabel, Moment::Gen)?;
-                }
+            let all = self.drivers.iter().zip(&seclabels);
+            let mut following =
+                all.filter(|(driver, label)| driver.follows_resources() && confines(label)).peekable();
+            if following.peek().is_some() {
+                let on_host = Self::on_host(definition, self.files_there(&definition.resources));
+                following.try_for_each(|(driver, label)| driver.apply(&on_host, label, Moment::Gen))?;
             }
             Ok((self.plan(definition, &seclabels)?, seclabels))
         });

@@ -2,8 +2,8 @@
 //! taken.
 
 use super::{Holder, Key};
-use hashbrown::HashTable;
-use std::hash::{BuildHasher, RandomState};
+use hashbrown::{DefaultHashBuilder, HashTable};
+use std::hash::BuildHasher;
 
 /// Entries in a piece. Pieces never move, so that growing copies nothing and leaves nothing unused.
 const PIECE: usize = 64;
@@ -16,7 +16,7 @@ pub struct Alone {
     pieces: Vec<Vec<Entry>>,
     by_key: HashTable<u32>,
     by_holder: HashTable<u32>,
-    seed: RandomState,
+    seed: DefaultHashBuilder,
 }
 
 impl Alone {
