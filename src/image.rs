@@ -15,6 +15,7 @@ mod file;
 mod holds;
 mod ledger;
 mod moving;
+mod place;
 mod plan;
 mod reconcile;
 mod release;
@@ -22,6 +23,12 @@ mod standing;
 mod store;
 mod table;
 mod task;
+
+/// What `place` locks with.
+mod sync {
+    pub use parking_lot::Mutex;
+    pub use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+}
 
 pub use adopt::adopt;
 pub use descriptor::set_descriptor;

@@ -1,17 +1,16 @@
 //! What this process knows: the images it has labelled, and what each of its domains holds.
 
 use super::holds::Holds;
+use super::place::{Place, Places, with_place};
 use super::{Label, Settings};
 use crate::domain::Uuid;
 use crate::error::Result;
 use crate::reservation::Holder;
 use crate::sys::fork::PerProcess;
 use crate::sys::node::Identity;
-use parking_lot::Mutex;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// An image in the eyes of one model.
 pub type Key = (Identity, &'static str);
@@ -27,13 +26,7 @@ pub struct Table {
     domains: Places<(Arc<Path>, Holder), Guest>,
 }
 
-type Places<K, V> = Mutex<HashMap<K, Arc<Place<V>>>>;
-
 static TABLE: PerProcess<Table> = PerProcess::new();
-
-/// A value of the table; the mark tells who waited for its lock that it is in the table no longer.
-#[derive(Default)]
-struct Place<T>(Mutex<T>, AtomicBool);
 
 /// What is known of an image, for each model.
 #[derive(Default)]
@@ -185,32 +178,6 @@ fn exchange<K: std::hash::Hash + Eq, V>(
     other.extend(mine);
 }
 
-fn with_place<K, V, R>(
-    all: &Places<K, V>,
-    key: &K,
-    work: impl FnOnce(&mut V) -> R,
-    empty: impl Fn(&V) -> bool,
-) -> R
-where
-    K: std::hash::Hash + Eq + Clone,
-    V: Default,
-{
-    loop {
-        let place = all.lock().entry(key.clone()).or_default().clone();
-        let mut value = place.0.lock();
-        // Whoever had it before may have taken it out of the table while we waited.
-        if place.1.load(Relaxed) {
-            continue;
-        }
-        let result = work(&mut value);
-        if empty(&value) {
-            place.1.store(true, Relaxed);
-            all.lock().remove(key);
-        }
-        return result;
-    }
-}
-
 /// An image as it stands in the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Info {
@@ -242,7 +209,7 @@ pub fn list() -> Vec<Info> {
             holders,
         })
     };
-    let of_one = |place: Arc<Place<Models>>| place.0.lock().0.iter().filter_map(info).collect::<Vec<_>>();
+    let of_one = |place: Arc<Place<Models>>| place.value.lock().0.iter().filter_map(info).collect::<Vec<_>>();
     let mut list: Vec<Info> = places.into_iter().flat_map(of_one).collect();
     list.sort_by(|a, b| (&a.path, a.model).cmp(&(&b.path, b.model)));
     list
