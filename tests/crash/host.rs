@@ -88,6 +88,11 @@ fn attributes(path: &Path) -> BTreeMap<String, String> {
     names.split(|byte| *byte == 0).filter(|name| !name.is_empty()).map(read).collect()
 }
 
+/// One attribute of a file.
+pub fn attribute(directory: &Path, name: &str, attribute: &str) -> String {
+    attributes(&directory.join(name)).remove(attribute).unwrap_or_default()
+}
+
 /// Everything about one file. `strict`: our own attribute too, which may tell the same in two ways while
 /// somebody holds the image.
 pub fn facts(directory: &Path, name: &str, strict: bool) -> String {
