@@ -48,6 +48,77 @@ static void a_moved_image(void **state)
     assert_forgotten(to);
 }
 
+static int devices_in_a_child(void *opaque)
+{
+    return svirt_domain_set_security_device_label(manager, opaque, "<disk/>", NULL) == -EDEADLK &&
+                   svirt_domain_restore_security_device_label(manager, opaque, "<disk/>", NULL) == -EDEADLK ?
+               0 : 1;
+}
+
+/* A device is plugged as libvirt writes it: with all its layers, or not at all. */
+static void whole_devices(void **state)
+{
+    static const char *const wrong[] = {NULL, "", "<disk", "<disk/></disk>", "text"};
+    char *own = make_file("own", 0600), *top = make_file("top", 0600), *layer = make_file("layer", 0600);
+    char *channel = make_file("channel", 0600), disk[1000], half[1000], serial[600], *xml;
+    svirt_domain *domain;
+    size_t i;
+    (void)state;
+    snprintf(disk, sizeof disk,
+             "<disk type='file'><source file='%s'/><target dev='vdb'/><backingStore type='file'><format type='raw'/>"
+             "<source file='%s'/></backingStore></disk>", top, layer);
+    snprintf(half, sizeof half,
+             "<disk type='file'><source file='%s'/><target dev='vdb'/><backingStore type='file'><format type='raw'/>"
+             "<source file='%s'/></backingStore></disk>", top, in_folder("gone"));
+    snprintf(serial, sizeof serial, "<serial type='file'><source path='%s'/></serial>", channel);
+    assert_int_equal(chown(top, 7, 8), 0);
+    domain = started(UUID_A, own);
+    for (i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        assert_call(-EINVAL, svirt_domain_set_security_device_label(manager, domain, wrong[i], &error));
+        assert_call(-EINVAL, svirt_domain_restore_security_device_label(manager, domain, wrong[i], &error));
+    }
+    assert_call(-EINVAL, svirt_domain_set_security_device_label(NULL, domain, disk, &error));
+    assert_call(-EINVAL, svirt_domain_set_security_device_label(manager, NULL, disk, &error));
+    assert_call(-EINVAL, svirt_domain_restore_security_device_label(NULL, domain, disk, &error));
+    assert_call(-EINVAL, svirt_domain_restore_security_device_label(manager, NULL, disk, &error));
+    assert_call(-ENOENT, svirt_domain_set_security_device_label(manager, domain, half, &error));
+    assert_owner(top, 7, 8);
+    assert_forgotten(top);
+    assert_int_equal(in_child(devices_in_a_child, domain), 0);
+    assert_call(0, svirt_domain_set_security_device_label(manager, domain, disk, &error));
+    assert_call(0, svirt_domain_set_security_device_label(manager, domain, serial, &error));
+    assert_owner(top, 4711, 4711);
+    assert_owner(layer, 4711, 4711);
+    assert_owner(channel, 4711, 4711);
+    xml = svirt_domain_to_xml(domain);
+    assert_non_null(strstr(xml, top));
+    svirt_string_free(xml);
+    for (i = 0; i < 2; i++) { /* a second time there is nothing to give back */
+        assert_call(0, svirt_domain_restore_security_device_label(manager, domain, disk, &error));
+        assert_owner(top, 7, 8);
+        assert_forgotten(top);
+        assert_owner(layer, 0, 0);
+        assert_forgotten(layer);
+    }
+    assert_owner(channel, 4711, 4711);
+    assert_owner(own, 4711, 4711);
+    /* In a transaction it is done at the end. */
+    assert_call(0, svirt_manager_transaction_start(manager, &error));
+    assert_call(0, svirt_domain_set_security_device_label(manager, domain, disk, &error));
+    assert_call(0, svirt_domain_restore_security_device_label(manager, domain, serial, &error));
+    assert_owner(top, 7, 8);
+    assert_owner(channel, 4711, 4711);
+    assert_call(0, svirt_manager_transaction_commit(manager, -1, &error));
+    assert_owner(top, 4711, 4711);
+    assert_owner(channel, 0, 0);
+    assert_forgotten(channel);
+    stop(domain);
+    assert_owner(top, 7, 8);
+    assert_forgotten(top);
+    assert_owner(layer, 0, 0);
+    assert_owner(own, 0, 0);
+}
+
 static void descriptors(void **state)
 {
     svirt_domain *domain = started(UUID_A, NULL);
@@ -192,6 +263,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_moved_image),
+        cmocka_unit_test(whole_devices),
         cmocka_unit_test(descriptors),
         cmocka_unit_test(a_macvtap_device),
         cmocka_unit_test(sockets_without_selinux),
