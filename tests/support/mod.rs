@@ -48,14 +48,19 @@ pub fn resource(path: &Path, flags: u32) -> Resource {
     Resource::new(Kind::Disk, path, Flags::from_bits(flags).unwrap()).unwrap()
 }
 
-/// A new guest with these disks, and its label.
-pub fn guest(manager: &Manager, disks: &[(&Path, u32)]) -> Domain {
+/// A new guest with these disks.
+pub fn unlabelled(disks: &[(&Path, u32)]) -> Domain {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let uuid = format!("0b15ad3c-11f4-4b0c-a8e2-{number:012x}").parse().unwrap();
     let mut definition = Definition::new(&format!("guest-{number}"), uuid, "kvm").unwrap();
     definition.resources = disks.iter().map(|(path, flags)| resource(path, *flags)).collect();
-    let domain = Domain::new(definition);
+    Domain::new(definition)
+}
+
+/// A new guest with these disks, and its label.
+pub fn guest(manager: &Manager, disks: &[(&Path, u32)]) -> Domain {
+    let domain = unlabelled(disks);
     manager.gen_security_label(&domain).unwrap();
     domain
 }
