@@ -37,7 +37,7 @@ const EVERYWHERE: usize = 11;
 const PARTS: &[(&str, fn())] = &[
     ("allocation", labels::allocation),
     ("labelling", images::labelling),
-    ("durable", images::durable),
+    ("disk", images::disk),
     ("stack", images::stack),
     ("shared", images::shared),
     ("threads", images::threads),
@@ -93,6 +93,9 @@ fn bless(results: &Results) {
 }
 
 fn run_all(results: &mut Results) {
+    // Other work on the machine shall not count: as root, the parts come first.
+    // SAFETY: a structure of plain numbers.
+    unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &libc::sched_param { sched_priority: 1 }) };
     let folder = tempfile::tempdir().unwrap();
     let preload = (!Path::new("/sys/fs/selinux/enforce").exists()).then(|| answers(folder.path()));
     for (part, _) in &PARTS[..EVERYWHERE] {

@@ -3,7 +3,7 @@
 use std::ffi::{CStr, CString, c_int};
 use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// One of the two, opened with a stack of drivers.
@@ -69,7 +69,6 @@ pub fn images(folder: &Path, name: &str, count: usize) -> Vec<PathBuf> {
         .map(|at| {
             let path = folder.join(format!("{name}-{at}.img"));
             File::create(&path).unwrap();
-            chown(&path, Some(7), Some(7)).unwrap();
             put(&path, BEFORE);
             path
         })
@@ -103,7 +102,7 @@ pub fn held(paths: &[PathBuf], models: &str, label: &str, holders: usize) -> boo
         models.split(',').all(|model| {
             let kept = |what: &str| attribute(path, &format!("trusted.libvirt.security.{what}{model}"));
             let (before, labelled) = match model {
-                "dac" => ("+7:+7", fs::metadata(path).unwrap().uid() == crate::OWNER),
+                "dac" => ("+0:+0", fs::metadata(path).unwrap().uid() == crate::OWNER),
                 _ => (BEFORE, attribute(path, "security.selinux").as_deref() == Some(label)),
             };
             labelled
@@ -119,7 +118,7 @@ pub fn free(paths: &[PathBuf]) -> bool {
     paths.iter().all(|path| {
         let left = |name: &&str| attribute(path, &format!("trusted.{name}")).is_some();
         attribute(path, "security.selinux").as_deref() == Some(BEFORE)
-            && fs::metadata(path).unwrap().uid() == 7
+            && fs::metadata(path).unwrap().uid() == 0
             && !KEPT.iter().any(left)
     })
 }
