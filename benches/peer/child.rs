@@ -39,13 +39,16 @@ fn calls<S: Side>(side: &S) -> f64 {
     unsafe {
         let child = libc::fork();
         if child == 0 {
-            libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0);
-            libc::raise(libc::SIGSTOP);
-            libc::_exit(-side.enter(&guest));
+            if libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) == 0 {
+                libc::raise(libc::SIGSTOP);
+                libc::_exit(-side.enter(&guest));
+            }
+            libc::_exit(125);
         }
         assert_eq!(libc::waitpid(child, &mut status, 0), child);
+        assert!(libc::WIFSTOPPED(status), "the child may be traced");
         while libc::WIFSTOPPED(status) {
-            libc::ptrace(libc::PTRACE_SYSCALL, child, 0, 0);
+            assert_eq!(libc::ptrace(libc::PTRACE_SYSCALL, child, 0, 0), 0);
             assert_eq!(libc::waitpid(child, &mut status, 0), child);
             stops += i32::from(libc::WIFSTOPPED(status));
         }

@@ -12,6 +12,8 @@ const PLOTS: &[(&str, &str, &str)] = &[
     ("xml", "Domain XML read", "disks of the guest"),
     ("growth", "One more guest", "guests that run"),
 ];
+/// The width of what is written beside the lines.
+const NAMES: u32 = 130;
 const LIBVIRT: RGBColor = RGBColor(200, 60, 50);
 const BARE: RGBColor = RGBColor(130, 130, 130);
 const OURS: [RGBColor; 6] = [
@@ -32,9 +34,10 @@ pub fn draw(results: &Results, folder: &Path) -> Result<(), Box<dyn Error>> {
                 lines.push(&point.line)
             }
         });
+        // Whole decades.
         let range = |values: Vec<f64>| {
             let (low, high) = values.iter().fold((f64::MAX, f64::MIN), |(l, h), v| (l.min(*v), h.max(*v)));
-            low / 1.2..high * 1.5
+            10_f64.powf(low.log10().floor())..10_f64.powf(high.log10().ceil())
         };
         if lines.is_empty() {
             continue;
@@ -47,11 +50,20 @@ pub fn draw(results: &Results, folder: &Path) -> Result<(), Box<dyn Error>> {
         let mut chart = ChartBuilder::on(&area)
             .caption(title, ("sans-serif", 20))
             .margin(12)
+            .margin_right(NAMES)
             .x_label_area_size(42)
             .y_label_area_size(64)
             .build_cartesian_2d(xs.log_scale(), ys.log_scale())?;
-        chart.configure_mesh().light_line_style(TRANSPARENT).x_desc(*x).y_desc("µs").draw()?;
+        chart
+            .configure_mesh()
+            .light_line_style(TRANSPARENT)
+            .x_desc(*x)
+            .y_desc("µs")
+            .x_label_formatter(&|value| value.to_string())
+            .y_label_formatter(&|value| value.to_string())
+            .draw()?;
         let mut colours = OURS.iter().cycle();
+        let mut ends: Vec<(i32, i32, &str, RGBColor)> = Vec::new();
         for line in lines {
             let colour = match line {
                 _ if line.starts_with("libvirt") => LIBVIRT,
@@ -59,15 +71,20 @@ pub fn draw(results: &Results, folder: &Path) -> Result<(), Box<dyn Error>> {
                 _ => *colours.next().ok_or("no colour")?,
             };
             let of_line = || points().filter(|point| point.line == line).map(|point| (point.x, point.y));
-            chart
-                .draw_series(LineSeries::new(of_line(), colour.stroke_width(2)))?
-                .label(line)
-                .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(2)));
+            chart.draw_series(LineSeries::new(of_line(), colour.stroke_width(2)))?;
             chart.draw_series(of_line().map(|at| Circle::new(at, 3, colour.filled())))?;
+            let right = of_line().max_by(|a, b| a.0.total_cmp(&b.0)).ok_or("an empty line")?;
+            let (x, y) = chart.backend_coord(&right);
+            ends.push((x, y, line, colour));
         }
-        let style = chart.configure_series_labels();
-        let mut style = style;
-        style.background_style(WHITE.mix(0.8)).position(SeriesLabelPosition::UpperLeft).draw()?;
+        // Each line's name beside its end, none over another.
+        ends.sort_by_key(|end| end.1);
+        let mut free = 0;
+        for (x, y, line, colour) in ends {
+            let y = free.max(y - 6);
+            free = y + 14;
+            area.draw(&Text::new(line, (x + 10, y), ("sans-serif", 13).into_font().color(&colour)))?;
+        }
         area.present()?;
     }
     Ok(())
