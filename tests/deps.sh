@@ -1,5 +1,5 @@
 #!/bin/bash
-# Installs what building, the demo and the tests need on Debian 12, as root: Debian's packages, and Rust from
+# Installs what building, the demo, the tests and the benchmarks need on Debian 12, as root: Debian's packages, and Rust from
 # rustup.rs when there is none or an older one than Cargo.toml asks for.
 set -euo pipefail
 packages="build-essential ca-certificates curl pkg-config libselinux1-dev libclang-dev libcmocka-dev

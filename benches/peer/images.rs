@@ -5,7 +5,7 @@ use crate::libvirt::Libvirt;
 use crate::measure::{Rounds, Thing, heap, median, time, turns};
 use crate::ours::Ours;
 use crate::place::Place;
-use crate::side::{Side, free, held, images, must, xml};
+use crate::side::{Side, free, held, images, many, must, xml};
 use crate::table::{Aim, Row, point};
 use std::ffi::CString;
 use std::path::PathBuf;
@@ -84,7 +84,7 @@ pub fn labelling() {
                 ratio: Some(rounds.part(0, part) / rounds.part(1, part)),
                 floor: Some(rounds.part(2, part) * each),
                 ..Row::ours(
-                    format!("· {name}, {disks} disks"),
+                    format!("· {name}, {}", many(disks, "disk")),
                     "µs per disk",
                     rounds.part(0, part) * each,
                     &[],
@@ -110,7 +110,7 @@ pub fn disk() {
             let paths = images(files, &disks.to_string(), disks);
             let pair = pair(&ours, &libvirt, "selinux", &paths);
             let rounds = pair.turns(Some(&Floor::new(&paths)));
-            let name = format!("set + restore, {disks} disks, {what}");
+            let name = format!("set + restore, {}, {what}", many(disks, "disk"));
             Row::timed(name, "µs per disk", MICRO / disks as f64, &rounds, &[]).say();
             pair.end();
         }
@@ -125,7 +125,7 @@ pub fn stack() {
     for (disks, most) in [(1, 0.05), (1000, 0.7)] {
         let paths = images(&place.files, &disks.to_string(), disks);
         let pair = pair(&ours, &libvirt, "selinux,dac", &paths);
-        let name = format!("selinux and dac: set + restore, {disks} disks");
+        let name = format!("selinux and dac: set + restore, {}", many(disks, "disk"));
         let aims = [Aim::OfLibvirt(most)];
         Row::timed(name, "µs per disk", MICRO / disks as f64, &pair.turns(None), &aims).say();
         pair.end();
@@ -153,7 +153,7 @@ pub fn shared() {
                 must("counted by libvirt", || both.1.counts(&paths));
             }
             let mut things: [Thing<'_>; 2] = [Box::new(|| both.0.turn()), Box::new(|| both.1.turn())];
-            let name = format!("a second guest on {disks} shared images, {way}");
+            let name = format!("a second guest on {}, {way}", many(disks, "shared image"));
             let rounds = turns(SHORT, &mut things);
             Row::timed(name, "µs per image", MICRO / disks as f64, &rounds, &[Aim::OfLibvirt(0.3)]).say();
         }
@@ -215,7 +215,12 @@ pub fn threads() {
         Row {
             libvirt: Some(theirs[at]),
             ratio: Some(mine[at] / theirs[at]),
-            ..Row::ours(format!("guests started and stopped by {count} threads"), "1/s", mine[at], &[])
+            ..Row::ours(
+                format!("guests started and stopped by {}", many(count, "thread")),
+                "1/s",
+                mine[at],
+                &[],
+            )
         }
         .say();
         point("threads", "libsvirt", count as f64, mine[at]);

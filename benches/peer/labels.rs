@@ -4,7 +4,7 @@ use crate::libvirt::Libvirt;
 use crate::measure::{Thing, each, heap, median, time, turns};
 use crate::ours::Ours;
 use crate::place::Place;
-use crate::side::{Side, xml};
+use crate::side::{Side, many, xml};
 use crate::table::{Aim, Row, point};
 use std::time::Duration;
 
@@ -109,8 +109,14 @@ pub fn domain_xml() {
         point("xml", "libsvirt", disks as f64, rounds.median(0) * 1e6);
         point("xml", "libvirt", disks as f64, rounds.median(1) * 1e6);
         if let Some(most) = most {
-            Row::timed(format!("domain XML, {disks} disks"), "µs", 1e6, &rounds, &[Aim::OfLibvirt(most)])
-                .say();
+            Row::timed(
+                format!("domain XML, {}", many(disks, "disk")),
+                "µs",
+                1e6,
+                &rounds,
+                &[Aim::OfLibvirt(most)],
+            )
+            .say();
         }
     }
 }

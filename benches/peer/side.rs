@@ -21,6 +21,15 @@ pub trait Side: Sync {
     fn enter(&self, guest: &Self::Guest) -> c_int;
 }
 
+/// "1 disk", "1,000 disks".
+pub fn many(count: usize, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        1000.. => format!("{},{:03} {what}s", count / 1000, count % 1000),
+        _ => format!("{count} {what}s"),
+    }
+}
+
 /// What an image was before a guest had it.
 pub const BEFORE: &str = "system_u:object_r:virt_image_t:s0";
 
