@@ -135,29 +135,25 @@ impl Registry {
     /// `None` when all are taken.
     pub fn take_any(&self, range: Range, holder: Holder) -> Result<Option<Key>> {
         let state = &mut *self.state.lock();
-        if state.book.held_in(range, holder).next().is_some() {
+        if state.book.held_in(range, holder).is_some() {
             // Another process may have given it back for the domain, and somebody else may have it by now.
             state.catch_up()?;
-            if let Some(key) = state.book.held_in(range, holder).next() {
+            if let Some(key) = state.book.held_in(range, holder) {
                 return Ok(Some(key));
             }
         }
         loop {
             let Some(key) = state.draw(range)? else {
                 // The last one may have become the domain's in another process.
-                return Ok(state.book.held_in(range, holder).next());
+                return Ok(state.book.held_in(range, holder));
             };
             state.append(Record::Take(key, holder))?;
             // Another process may have been first, with this key or with this domain.
-            let mut held = state.book.held_in(range, holder);
-            let (first, second) = (held.next(), held.next());
-            drop(held);
-            if second.is_some() {
+            let Some(first) = state.book.held_in(range, holder) else { continue };
+            if first != key && state.book.alone.holder(key) == Some(holder) {
                 state.append(Record::Give(key, holder))?;
             }
-            if first.is_some() {
-                return Ok(first);
-            }
+            return Ok(Some(first));
         }
     }
 

@@ -8,11 +8,18 @@ use std::hash::BuildHasher;
 /// Entries in a piece. Pieces never move, so that growing copies nothing and leaves nothing unused.
 const PIECE: usize = 64;
 
-type Entry = (Key, Holder);
+#[derive(Clone, Copy)]
+struct Entry {
+    key: Key,
+    holder: Holder,
+    /// How many were taken before it.
+    turn: u32,
+}
 
 /// See the module. Both tables hold numbers of entries.
 #[derive(Default)]
 pub struct Alone {
+    turn: u32,
     pieces: Vec<Vec<Entry>>,
     by_key: HashTable<u32>,
     by_holder: HashTable<u32>,
@@ -29,16 +36,20 @@ impl Alone {
         if self.pieces.last().is_none_or(|piece| piece.len() == PIECE) {
             self.pieces.push(Vec::with_capacity(PIECE));
         }
-        self.pieces.iter_mut().last().into_iter().for_each(|piece| piece.push((key, holder)));
+        let entry = Entry { key, holder, turn: self.turn };
+        self.turn += 1;
+        self.pieces.iter_mut().last().into_iter().for_each(|piece| piece.push(entry));
         let (pieces, seed) = (&self.pieces, &self.seed);
-        self.by_key.insert_unique(seed.hash_one(key), number, |n| seed.hash_one(at(pieces, *n).0));
-        self.by_holder.insert_unique(seed.hash_one(holder), number, |n| seed.hash_one(at(pieces, *n).1));
+        self.by_key.insert_unique(seed.hash_one(key), number, |n| seed.hash_one(at(pieces, *n).key));
+        self.by_holder.insert_unique(seed.hash_one(holder), number, |n| seed.hash_one(at(pieces, *n).holder));
         true
     }
 
     /// Notes that a domain has a key no longer; `false` when it does not have it.
     pub fn give(&mut self, key: Key, holder: Holder) -> bool {
-        let Some(number) = self.find(key).filter(|n| at(&self.pieces, *n).1 == holder) else { return false };
+        let Some(number) = self.find(key).filter(|n| at(&self.pieces, *n).holder == holder) else {
+            return false;
+        };
         let Some(last) = self.pieces.last_mut().and_then(Vec::pop) else { return false };
         self.pieces.pop_if(|piece| piece.is_empty());
         // The last entry takes the free place.
@@ -47,8 +58,8 @@ impl Alone {
             self.pieces[number as usize / PIECE][number as usize % PIECE] = last;
         }
         for (table, hash, hash_of_last) in [
-            (&mut self.by_key, self.seed.hash_one(key), self.seed.hash_one(last.0)),
-            (&mut self.by_holder, self.seed.hash_one(holder), self.seed.hash_one(last.1)),
+            (&mut self.by_key, self.seed.hash_one(key), self.seed.hash_one(last.key)),
+            (&mut self.by_holder, self.seed.hash_one(holder), self.seed.hash_one(last.holder)),
         ] {
             if let Ok(entry) = table.find_entry(hash, |n| *n == number) {
                 entry.remove();
@@ -62,18 +73,35 @@ impl Alone {
 
     /// The domain that has a key.
     pub fn holder(&self, key: Key) -> Option<Holder> {
-        self.find(key).map(|n| at(&self.pieces, n).1)
+        self.find(key).map(|n| at(&self.pieces, n).holder)
     }
 
     /// The keys that a domain has.
     pub fn keys(&self, holder: Holder) -> impl Iterator<Item = Key> + '_ {
+        self.of(holder).map(|entry| entry.key)
+    }
+
+    /// The first of the keys that a domain has taken, out of some.
+    pub fn first(&self, holder: Holder, wanted: impl Fn(Key) -> bool) -> Option<Key> {
+        let entries = self.of(holder).filter(|entry| wanted(entry.key));
+        entries.min_by_key(|entry| entry.turn).map(|entry| entry.key)
+    }
+
+    fn of(&self, holder: Holder) -> impl Iterator<Item = Entry> + '_ {
         let entries = self.by_holder.iter_hash(self.seed.hash_one(holder)).map(|n| at(&self.pieces, *n));
-        entries.filter(move |entry| entry.1 == holder).map(|entry| entry.0)
+        entries.filter(move |entry| entry.holder == holder)
     }
 
     /// All keys and who has them.
-    pub fn all(&self) -> impl Iterator<Item = Entry> + '_ {
-        self.pieces.iter().flatten().copied()
+    pub fn all(&self) -> impl Iterator<Item = (Key, Holder)> + '_ {
+        self.pieces.iter().flatten().map(|entry| (entry.key, entry.holder))
+    }
+
+    /// The same in the order in which they were taken.
+    pub fn in_turn(&self) -> impl Iterator<Item = (Key, Holder)> + '_ {
+        let mut entries: Vec<&Entry> = self.pieces.iter().flatten().collect();
+        entries.sort_unstable_by_key(|entry| entry.turn);
+        entries.into_iter().map(|entry| (entry.key, entry.holder))
     }
 
     /// How many keys are taken.
@@ -82,7 +110,7 @@ impl Alone {
     }
 
     fn find(&self, key: Key) -> Option<u32> {
-        self.by_key.find(self.seed.hash_one(key), |n| at(&self.pieces, *n).0 == key).copied()
+        self.by_key.find(self.seed.hash_one(key), |n| at(&self.pieces, *n).key == key).copied()
     }
 }
 

@@ -90,9 +90,9 @@ impl Book {
         self.alone.len() + self.shared
     }
 
-    /// The records that say it all.
+    /// The records that say it all. Who was first stays first.
     pub fn records(&self) -> impl Iterator<Item = Record> + '_ {
-        let alone = self.alone.all().map(|(key, holder)| Record::Take(key, holder));
+        let alone = self.alone.in_turn().map(|(key, holder)| Record::Take(key, holder));
         let shared = self.members.iter();
         alone.chain(shared.flat_map(|(key, all)| all.iter().map(|holder| Record::Join(*key, *holder))))
     }
@@ -122,9 +122,9 @@ impl Book {
         self.keys(holder).find(|key| key.is(class))
     }
 
-    /// What a domain has out of a range.
-    pub fn held_in(&self, range: Range, holder: Holder) -> impl Iterator<Item = Key> + '_ {
+    /// What a domain has out of a range; of several, because two processes drew at the same time, the first.
+    pub fn held_in(&self, range: Range, holder: Holder) -> Option<Key> {
         let universe = &self.ranges[range.0].0;
-        self.alone.keys(holder).filter(|key| universe.number(*key).is_some())
+        self.alone.first(holder, |key| universe.number(key).is_some())
     }
 }

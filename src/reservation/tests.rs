@@ -70,6 +70,30 @@ fn the_same_domain_gets_the_same_key() {
 }
 
 #[test]
+fn of_two_processes_that_draw_for_one_domain_at_once_the_first_wins() {
+    for round in 0..20 {
+        let dir = tempfile::tempdir().unwrap();
+        let ((a, range_a), (b, range_b)) = (separate(dir.path(), 100), separate(dir.path(), 100));
+        let key = |value| Key::new(Class::Uid, value);
+        // Neither has read what the other has written.
+        let mut log = Log::open(dir.path()).unwrap();
+        for value in [round, 99 - round] {
+            log.append(Record::Take(key(value), holder(1))).unwrap();
+        }
+        if round % 2 == 0 {
+            let state = &mut *a.state.lock();
+            state.catch_up().unwrap();
+            state.log.append(Record::Close).unwrap();
+            state.follow().unwrap();
+        }
+        for (registry, range) in [(&a, range_a), (&b, range_b)] {
+            registry.refresh().unwrap();
+            assert_eq!(registry.take_any(range, holder(1)).unwrap(), Some(key(round)));
+        }
+    }
+}
+
+#[test]
 fn a_certain_key_belongs_to_one_domain() {
     let dir = tempfile::tempdir().unwrap();
     let (a, _) = separate(dir.path(), 10);
