@@ -45,22 +45,18 @@ pub fn restore(holder: Holder, path: &Path, settings: &Settings<'_>) -> Result<(
                 picked.push(hold.clone());
             }
         }
+        let uses = |hold: &Hold| -> u32 {
+            let all = same.iter().filter(|other| other.model == hold.model);
+            all.map(|other| other.uses).sum::<u32>().max(hold.uses)
+        };
+        let (mut gone, last): (Vec<Hold>, Vec<Hold>) = picked.into_iter().partition(|hold| uses(hold) > 1);
         let mut first = Ok(());
-        let mut gone = Vec::new();
-        for hold in picked {
-            let uses: u32 = same.iter().filter(|o| o.model == hold.model).map(|o| o.uses).sum();
-            let result =
-                if uses.max(hold.uses) > 1 { Ok(()) } else { let_go(holder, &hold, settings, false) };
-            match result {
-                Ok(()) => {
-                    guest.holds.drop_use(&hold.path, hold.model);
-                    gone.push(hold);
-                }
-                Err(error) => {
-                    warning!("{error}");
-                    first = first.and(Err(error));
-                }
-            }
+        let_all_go(holder, last, settings, false, |hold, result| match result {
+            Ok(()) => gone.push(hold),
+            Err(error) => first = std::mem::replace(&mut first, Ok(())).and(Err(error)),
+        });
+        for hold in &gone {
+            guest.holds.drop_use(&hold.path, hold.model);
         }
         if gone.is_empty() {
             first
@@ -87,15 +83,10 @@ fn is_gone(error: &io::Error) -> bool {
 pub fn all(holder: Holder, guest: &mut Guest, settings: &Settings<'_>, migrated: bool) -> Result<()> {
     let mut first = Ok(());
     let holds: Vec<Hold> = guest.holds.all().cloned().collect();
-    for hold in holds {
-        match let_go(holder, &hold, settings, migrated) {
-            Ok(()) => guest.holds.remove(&hold),
-            Err(error) => {
-                warning!("{error}");
-                first = first.and(Err(error));
-            }
-        }
-    }
+    let_all_go(holder, holds, settings, migrated, |hold, result| match result {
+        Ok(()) => guest.holds.remove(&hold),
+        Err(error) => first = std::mem::replace(&mut first, Ok(())).and(Err(error)),
+    });
     // What could not be given back stays in the ledger with everything else; who is no holder any more
     // is not one by the ledger alone.
     if guest.holds.is_empty() && guest.lines.take().is_some() {
@@ -121,18 +112,66 @@ pub fn write_off(holder: Holder, guest: &mut Guest, settings: &Settings<'_>, gon
     ledgers.append(holder, &lines, false)
 }
 
+/// Ends a domain's holds, those on one image together; goes on after an error, and tells how each ended.
+fn let_all_go(
+    holder: Holder,
+    mut holds: Vec<Hold>,
+    settings: &Settings<'_>,
+    migrated: bool,
+    mut ended: impl FnMut(Hold, Result<()>),
+) {
+    holds.sort_unstable_by(|a, b| (&a.path, a.identity).cmp(&(&b.path, b.identity)));
+    let mut results = Vec::with_capacity(holds.len());
+    for same in holds.chunk_by(|a, b| (&a.path, a.identity) == (&b.path, b.identity)) {
+        let_go_of(holder, same, settings, migrated, &mut results);
+    }
+    for (hold, result) in holds.into_iter().zip(results) {
+        if let Err(error) = &result {
+            warning!("{error}");
+        }
+        ended(hold, result);
+    }
+}
+
 /// Ends a domain's hold; the last one gives the image back. Who is no holder changes nothing.
 pub fn let_go(holder: Holder, hold: &Hold, settings: &Settings<'_>, migrated: bool) -> Result<()> {
-    let Some((node, path)) = find_again(hold)? else { return lost(holder, hold, settings) };
-    let (path, identity) = (&path, node.identity());
-    let (key, locked) = ((identity, hold.model), Cell::new(false));
-    let image = Image { node: &node, path, key, holder, settings, locked: &locked, original: None };
-    Table::get().with_image(identity, |models| {
-        image.lock()?;
-        unhold(&image, hold, migrated)?;
-        models.drop_holder(hold.model, holder);
-        Ok(())
-    })
+    let mut results = Vec::with_capacity(1);
+    let_go_of(holder, std::slice::from_ref(hold), settings, migrated, &mut results);
+    results.into_iter().collect()
+}
+
+/// Ends the holds that different models have on one image by one name.
+fn let_go_of(
+    holder: Holder,
+    holds: &[Hold],
+    settings: &Settings<'_>,
+    migrated: bool,
+    results: &mut Vec<Result<()>>,
+) {
+    let mut rest = holds.iter();
+    while let Some(hold) = rest.next() {
+        let (node, path) = match find_again(hold) {
+            Ok(Some(found)) => found,
+            Ok(None) => {
+                results.push(lost(holder, hold, settings));
+                continue;
+            }
+            Err(error) => {
+                results.push(Err(error));
+                continue;
+            }
+        };
+        let (path, identity, locked) = (&path, node.identity(), Cell::new(false));
+        Table::get().with_image(identity, |models| {
+            for hold in std::iter::once(hold).chain(rest.by_ref()) {
+                let key = (identity, hold.model);
+                let image =
+                    Image { node: &node, path, key, holder, settings, locked: &locked, original: None };
+                let ended = image.lock().and_then(|()| unhold(&image, hold, migrated));
+                results.push(ended.map(|()| models.drop_holder(hold.model, holder)));
+            }
+        });
+    }
 }
 
 /// Finds an image by the name under which the domain knows it, or the first holder in this process.
