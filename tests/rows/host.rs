@@ -18,6 +18,7 @@ pub struct Fixture {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct State {
     pub owner: (u32, u32),
+    pub directory: bool,
     /// Extended attributes by name.
     pub attributes: BTreeMap<String, Vec<u8>>,
 }
@@ -114,13 +115,16 @@ impl Fixture {
     /// Every file of the host, links not followed.
     pub fn states(&self) -> BTreeMap<String, State> {
         let listed = output(
-            Command::new("find").arg(".").args(["-printf", "%P\\t%U\\t%G\\n"]).current_dir(self.dir.path()),
+            Command::new("find")
+                .arg(".")
+                .args(["-printf", "%P\\t%U\\t%G\\t%y\\n"])
+                .current_dir(self.dir.path()),
         );
         let mut states: BTreeMap<String, State> = BTreeMap::new();
         for line in listed.lines() {
-            let [path, uid, gid] = line.split('\t').collect::<Vec<_>>().try_into().unwrap();
+            let [path, uid, gid, kind] = line.split('\t').collect::<Vec<_>>().try_into().unwrap();
             let owner = (uid.parse().unwrap(), gid.parse().unwrap());
-            states.insert(path.to_owned(), State { owner, ..State::default() });
+            states.insert(path.to_owned(), State { owner, directory: kind == "d", ..State::default() });
         }
         let arguments = ["-R", "-P", "-h", "-d", "-m", "-", "-e", "hex", "."];
         let attributes = output(Command::new("getfattr").args(arguments).current_dir(self.dir.path()));

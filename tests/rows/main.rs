@@ -117,7 +117,8 @@ fn check_owner(
     let label = definition.seclabel("dac").unwrap().image_label.clone().unwrap();
     let ids: Vec<u32> = label.split(':').map(|id| id.trim_start_matches('+').parse().unwrap()).collect();
     let several = matches!(want, Want::Shared | Want::Content);
-    let granted = (dac == Dac::UidEach && several).then_some(if write { 6 } else { 4 });
+    let granted =
+        (dac == Dac::UidEach && several).then_some(4 | u16::from(write) << 1 | u16::from(state.directory));
     let owner = match want {
         Want::Own => OWN_OWNER,
         Want::Nothing => before.owner,
