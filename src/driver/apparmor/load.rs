@@ -79,6 +79,8 @@ impl Parser {
         let mut command = Command::new(&self.program);
         // One job: with more the parser waits for children, which it cannot when SIGCHLD is ignored.
         command.args(["--replace", "--write-cache", "--verbose", "--jobs=1"]);
+        // Half the time, and the same automaton in the end: it is minimized all the same.
+        command.arg("--optimize=no-expr-simplify");
         if let Some(folder) = &self.includes {
             command.arg("--Include").arg(folder);
         }
