@@ -82,10 +82,9 @@ impl Selinux {
         Holder { owner: self.owner, uuid }
     }
 
-    fn image_label(&self, virt_type: &str, range: Range) -> Result<String> {
-        let kind = self.policy.contexts(virt_type)?.image.kind.clone();
-        let range = Some(range);
-        Ok(Context { user: self.daemon.user.clone(), role: "object_r".into(), kind, range }.to_string())
+    fn image_label(&self, virt_type: &str, range: &str) -> Result<String> {
+        let kind = &self.policy.contexts(virt_type)?.image.kind;
+        Ok([&self.daemon.user, ":object_r:", kind, ":", range].concat())
     }
 
     fn take(&self, domain: &Definition, label: &str) -> Result<Context> {
@@ -111,20 +110,20 @@ impl Driver for Selinux {
         match seclabel.kind {
             SeclabelType::None => {
                 let level = Level { sensitivity: self.pairs.sensitivity, categories: Default::default() };
-                let range = Range { low: level.clone(), high: level };
-                Ok(Labels { label: None, image_label: Some(self.image_label(&domain.virt_type, range)?) })
+                let image_label = self.image_label(&domain.virt_type, &level.to_string())?;
+                Ok(Labels { label: None, image_label: Some(image_label) })
             }
             SeclabelType::Static => {
                 let label = seclabel.label.as_deref().unwrap_or_default();
                 check(label)?;
                 let range = self.take(domain, label)?.range.unwrap_or_else(bottom);
-                let image_label = self.image_label(&domain.virt_type, range)?;
+                let image_label = self.image_label(&domain.virt_type, &range.to_string())?;
                 Ok(Labels { label: Some(label.to_owned()), image_label: Some(image_label) })
             }
             SeclabelType::Dynamic => {
                 let kind = match &seclabel.base_label {
-                    Some(base) => base.parse::<Context>()?.kind,
-                    None => contexts.process.kind.clone(),
+                    Some(base) => &base.parse::<Context>()?.kind,
+                    None => &contexts.process.kind,
                 };
                 let key = self.registry.take_any(self.drawn, self.holder(domain.uuid))?.ok_or_else(|| {
                     Error::new(libc::ENOSPC, format!(
@@ -133,14 +132,10 @@ impl Driver for Selinux {
                         crate::reservation::Universe::name(&*self.pairs),
                     ))
                 })?;
-                let level = Pairs::level(key);
-                let range = Range { low: level.clone(), high: level };
-                let (user, role) = (self.daemon.user.clone(), self.daemon.role.clone());
-                let label = Context { user, role, kind, range: Some(range.clone()) }.to_string();
-                Ok(Labels {
-                    label: Some(label),
-                    image_label: Some(self.image_label(&domain.virt_type, range)?),
-                })
+                let level = Pairs::level(key).to_string();
+                let label = [&self.daemon.user, ":", &self.daemon.role, ":", kind, ":", &level].concat();
+                let image_label = self.image_label(&domain.virt_type, &level)?;
+                Ok(Labels { label: Some(label), image_label: Some(image_label) })
             }
         }
     }
@@ -179,7 +174,7 @@ impl Driver for Selinux {
 
     fn image_label_of(&self, domain: &Definition, label: &str) -> Result<Option<String>> {
         let range = label.parse::<Context>()?.range.unwrap_or_else(bottom);
-        self.image_label(&domain.virt_type, range).map(Some)
+        self.image_label(&domain.virt_type, &range.to_string()).map(Some)
     }
 
     fn set_security_process_label(&self, _: &Definition, label: &str) -> Result<Option<Step>> {
@@ -232,10 +227,12 @@ impl Driver for Selinux {
     }
 
     fn socket_labels(&self, label: &str) -> Result<Option<SocketLabels>> {
-        let range = label.parse::<Context>()?.range;
-        let daemon = Context { range, ..self.daemon.clone() }.to_string();
-        let bytes = |text: &str| [text.as_bytes(), b"\0"].concat().into_boxed_slice();
-        Ok(Some(SocketLabels { file: SOCKETS, guest: bytes(label), daemon: bytes(&daemon) }))
+        // The daemon's context with the guest's range, which comes after the third colon.
+        let Context { user, role, kind, .. } = &self.daemon;
+        let range = label.match_indices(':').nth(2).map_or("", |(at, _)| &label[at..]);
+        let bytes = |parts: &[&str]| parts.concat().into_bytes().into_boxed_slice();
+        let daemon = bytes(&[user, ":", role, ":", kind, range, "\0"]);
+        Ok(Some(SocketLabels { file: SOCKETS, guest: bytes(&[label, "\0"]), daemon }))
     }
 
     fn socket_attribute(&self) -> Option<&'static CStr> {
