@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::log::warning;
 use crate::reservation::Holder;
 use crate::sys::directory::Directory;
-use crate::sys::node::fnv;
+use crate::sys::node::{Identity, fnv};
 use nix::fcntl::OFlag;
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -32,6 +32,8 @@ const HEAD: usize = MAGIC.len() + 4 + 8;
 pub struct Ledgers {
     directory: Directory,
     path: Arc<Path>,
+    /// The number of the file system that it is on.
+    device: u64,
 }
 
 /// A domain's file as it was read.
@@ -56,9 +58,15 @@ impl Ledgers {
     /// The ledgers of a state directory, which is made when it is missing.
     pub fn open(directory: &Path) -> Result<Self> {
         let path = directory::private(directory, "state_dir")?;
-        let opened = Directory::open(&path)
-            .map_err(|e| Error::at(&path, "cannot use the state directory (option state_dir)", &e))?;
-        Ok(Self { directory: opened, path: path.into() })
+        let opened = Directory::open(&path).and_then(|opened| Ok((opened.facts_of(".")?.st_dev, opened)));
+        let (device, directory) =
+            opened.map_err(|e| Error::at(&path, "cannot use the state directory (option state_dir)", &e))?;
+        Ok(Self { directory, path: path.into(), device })
+    }
+
+    /// Whether an image is on the same file system, which keeps the order of changes.
+    pub fn are_beside(&self, image: Identity) -> bool {
+        image.is_on(self.device)
     }
 
     /// What tells this state directory from others.

@@ -223,6 +223,7 @@ pub fn unhold(image: &Image<'_>, hold: &Hold, migrated: bool) -> Result<()> {
         _ if standing.others > 0 => {
             if let Label::Grant { .. } = hold.label {
                 take_grant(image, &standing, hold)?;
+                settle(image, hold)?;
             }
             one_less(image, &standing, hold)
         }
@@ -276,7 +277,7 @@ fn give_back(image: &Image<'_>, standing: &Standing, hold: &Hold) -> Result<()> 
         let left = take_grant(image, standing, hold)?;
         // After a boot the entries of other guests may still be there; the last one's ledger forgets.
         if left && matches!(standing.held, Held::Free(_)) {
-            return Ok(());
+            return settle(image, hold);
         }
     } else {
         let original = match (&standing.memory, &hold.origin) {
@@ -304,7 +305,17 @@ fn give_back(image: &Image<'_>, standing: &Standing, hold: &Hold) -> Result<()> 
             );
         }
     }
+    settle(image, hold)?;
     forget(image, standing)
+}
+
+/// Where only the ledger remembers, it is not to be gone before the label is, or nothing would tell the original
+/// after a power loss. One file system keeps the order by itself.
+fn settle(image: &Image<'_>, hold: &Hold) -> Result<()> {
+    if hold.origin.is_none() || image.settings.store.ledgers.are_beside(image.key.0) {
+        return Ok(());
+    }
+    image.node.sync().map_err(|e| image.failed("cannot write its label to the disk", &e))
 }
 
 fn forget(image: &Image<'_>, standing: &Standing) -> Result<()> {

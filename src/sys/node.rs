@@ -23,6 +23,11 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// Whether it is on the file system with this number.
+    pub fn is_on(&self, device: u64) -> bool {
+        self.device == device
+    }
+
     /// One number for the object and a name.
     pub fn digest(&self, name: &str) -> u64 {
         let parts = [self.device, self.inode, self.handle].map(u64::to_ne_bytes);
@@ -179,6 +184,18 @@ impl Node {
                 Ok(true)
             }
             _ => Ok(false),
+        }
+    }
+
+    /// Waits until what was changed is on the disk. What is no file keeps nothing beyond a boot.
+    pub fn sync(&self) -> io::Result<()> {
+        match &self.open {
+            Some(file) => file.sync_all(),
+            None if self.is_directory() => {
+                let name = namespace::descriptor_name(self.path.as_raw_fd())?;
+                open(&name, libc::O_RDONLY | libc::O_DIRECTORY)?.sync_all()
+            }
+            None => Ok(()),
         }
     }
 
