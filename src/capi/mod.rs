@@ -19,6 +19,7 @@ mod options;
 mod socket;
 mod transaction;
 
+pub use device::*;
 pub use domain::*;
 pub use error::*;
 pub use hotplug::*;

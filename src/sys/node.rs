@@ -187,15 +187,19 @@ impl Node {
         }
     }
 
-    /// Waits until what was changed is on the disk. What is no file keeps nothing beyond a boot.
+    /// Waits until what was changed is on the disk. What is no file, or on no disk, keeps nothing beyond a boot.
     pub fn sync(&self) -> io::Result<()> {
-        match &self.open {
+        let synced = match &self.open {
             Some(file) => file.sync_all(),
             None if self.is_directory() => {
                 let name = namespace::descriptor_name(self.path.as_raw_fd())?;
                 open(&name, libc::O_RDONLY | libc::O_DIRECTORY)?.sync_all()
             }
             None => Ok(()),
+        };
+        match synced {
+            Err(error) if !matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EROFS)) => Err(error),
+            _ => Ok(()),
         }
     }
 
