@@ -3,7 +3,7 @@
 #![no_main]
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use std::ffi::{CStr, CString, c_char};
+use std::ffi::{CStr, CString, c_char, c_void};
 use std::ptr::{null, null_mut};
 use svirt::capi::*;
 
@@ -35,6 +35,11 @@ enum Call {
     Reconcile(u8),
     Texts(u8),
     Free,
+    Device(bool, Text),
+    Disk(bool, u8, u8),
+    Images(u8),
+    Log(bool),
+    Child,
 }
 
 /// Text for C; `None` is NULL.
@@ -90,6 +95,32 @@ fn folder() -> &'static str {
     })
 }
 
+/// A disk as libvirt writes it, of whatever kind its file is.
+fn disk(at: u8, more: u8) -> CString {
+    let more = ["", "<readonly/>", "<shareable/>", "<driver type='qcow2'/>"][usize::from(more) % 4];
+    let file = path(at).into_string().expect("text");
+    CString::new(format!("<disk type='file'><source file='{file}'/><target dev='vdb'/>{more}</disk>"))
+        .expect("no NUL")
+}
+
+extern "C" fn visit(image: *const svirt_image, opaque: *mut c_void) -> i32 {
+    // SAFETY: the image is complete until this returns, and `opaque` is the number that was given.
+    unsafe {
+        let image = &*image;
+        assert!(image.size >= size_of::<svirt_image>() && image.holders > 0);
+        for text in [image.path, image.model, image.label, *image.holder_uuids] {
+            assert!(!CStr::from_ptr(text).is_empty());
+        }
+        *opaque.cast::<i32>() -= 1;
+        *opaque.cast::<i32>()
+    }
+}
+
+extern "C" fn handler(level: i32, message: *const c_char, _: *mut c_void) {
+    // SAFETY: the message ends in NUL.
+    unsafe { assert!((0..=3).contains(&level) && !CStr::from_ptr(message).is_empty()) };
+}
+
 /// Every failure comes with an error object that says something.
 fn check(result: i32, error: *mut svirt_error) {
     assert_eq!(result < 0, !error.is_null());
@@ -101,6 +132,27 @@ fn check(result: i32, error: *mut svirt_error) {
             svirt_error_path(error);
             svirt_error_free(error);
         }
+    }
+}
+
+/// The child step ends, and says how: by 0 or an errno.
+///
+/// # Safety
+/// As for the call.
+unsafe fn in_child(manager: *mut svirt_manager, domain: *mut svirt_domain) {
+    // SAFETY: the child makes the one call that it may make, and ends.
+    unsafe {
+        let child = libc::fork();
+        assert!(child >= 0);
+        if child == 0 {
+            libc::_exit(i32::from(svirt_domain_set_security_process_label(manager, domain) > 0));
+        }
+        let mut status = -1;
+        // The fuzzer's own alarm may come meanwhile.
+        while libc::waitpid(child, &mut status, 0) < 0 {
+            assert_eq!(std::io::Error::last_os_error().kind(), std::io::ErrorKind::Interrupted);
+        }
+        assert_eq!(status, 0);
     }
 }
 
@@ -220,7 +272,38 @@ unsafe fn play(calls: &[Call]) {
                     let list = [one(&UUIDS, *uuid)];
                     svirt_manager_reconcile(manager, list.as_ptr(), usize::from(uuid & 1), e)
                 }
+                Call::Device(true, xml) => {
+                    svirt_domain_set_security_device_label(manager, domain, pointer(&xml.c()), e)
+                }
+                Call::Device(false, xml) => {
+                    svirt_domain_restore_security_device_label(manager, domain, pointer(&xml.c()), e)
+                }
+                Call::Disk(true, at, more) => {
+                    svirt_domain_set_security_device_label(manager, domain, disk(*at, *more).as_ptr(), e)
+                }
+                Call::Disk(false, at, more) => {
+                    svirt_domain_restore_security_device_label(manager, domain, disk(*at, *more).as_ptr(), e)
+                }
+                Call::Images(most) => {
+                    let mut left = i32::from(*most);
+                    svirt_manager_foreach_image(
+                        manager,
+                        (most % 2 == 0).then_some(visit),
+                        (&raw mut left).cast(),
+                    );
+                    continue;
+                }
+                Call::Log(on) => {
+                    svirt_set_log_handler(on.then_some(handler), null_mut());
+                    continue;
+                }
+                Call::Child => {
+                    in_child(manager, domain);
+                    continue;
+                }
                 Call::Texts(which) => {
+                    assert_ne!(svirt_version(), 0);
+                    svirt_string_free(svirt_manager_doi(manager, usize::from(*which)));
                     let model = one(&MODELS, *which);
                     svirt_string_free(svirt_domain_label(domain, model));
                     svirt_string_free(svirt_domain_image_label(domain, model));
