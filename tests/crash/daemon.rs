@@ -138,12 +138,29 @@ impl<'a> Guest<'a> {
         }
     }
 
-    /// An image that the guest has already gets another label when the flags want that.
-    fn plug(&self, name: &str, flags: u32) -> Result<()> {
+    fn plug(&self, name: &str) -> Result<()> {
         match self.daemon {
             Daemon::Manager(manager) => {
-                manager.set_security_resource_label(&self.domain, resource(self.directory, name, flags))
+                manager.set_security_resource_label(&self.domain, resource(self.directory, name, 0))
             }
+            daemon => daemon.images(self.uuid, |holder, settings| {
+                image::run(vec![Task::Set(holder, vec![self.step(name, 0)])], settings, || Ok(()))
+            }),
+        }
+    }
+
+    /// An image that the guest has is plugged as a read-only one, or as one that is written.
+    fn change(&self, name: &str, flags: u32) -> Result<()> {
+        let readonly = if flags == 0 { "" } else { "<readonly/>" };
+        let file = self.directory.join(name);
+        match self.daemon {
+            Daemon::Manager(manager) => manager.set_security_device_label(
+                &self.domain,
+                &format!(
+                    "<disk type='file'><source file='{}'/><target dev='vdb'/>{readonly}</disk>",
+                    file.display()
+                ),
+            ),
             daemon => daemon.images(self.uuid, |holder, settings| {
                 image::run(vec![Task::Plug(holder, vec![self.step(name, flags)])], settings, || Ok(()))
             }),
@@ -166,7 +183,7 @@ impl<'a> Guest<'a> {
         match self.daemon {
             Daemon::Manager(manager) => {
                 manager.transaction_start()?;
-                let collected = self.plug(comes, 0).and_then(|()| self.unplug(goes));
+                let collected = self.plug(comes).and_then(|()| self.unplug(goes));
                 if collected.is_err() {
                     manager.transaction_abort();
                 }
@@ -265,7 +282,7 @@ pub fn run(stack: &str, directory: &Path, job: &str) {
             let guest = Guest::new(&daemon, directory, A);
             guest.generate().unwrap();
             guest.set().unwrap();
-            guest.plug("hot-a", 0).unwrap();
+            guest.plug("hot-a").unwrap();
         }
         "life" => {
             mark();
@@ -273,13 +290,13 @@ pub fn run(stack: &str, directory: &Path, job: &str) {
             let guest = Guest::new(&daemon, directory, A);
             again("gen", || guest.generate(), || {});
             again("set", || guest.set(), || rolled_back(directory, &["private-a", "plain-a"]));
-            again("plug", || guest.plug("hot-a", 0), || rolled_back(directory, &["hot-a"]));
+            again("plug", || guest.plug("hot-a"), || rolled_back(directory, &["hot-a"]));
             if changes(stack) {
                 // Looked at after a failure only: what the test itself asks may not fail.
                 let content =
                     || host::attribute(directory, "hot-a", "security.selinux").contains("virt_content_t");
-                again("change", || guest.plug("hot-a", 1), || assert!(!content()));
-                again("change back", || guest.plug("hot-a", 0), || assert!(content()));
+                again("change", || guest.change("hot-a", 1), || assert!(!content()));
+                again("change back", || guest.change("hot-a", 0), || assert!(content()));
             }
             again("move", || guest.pivot("hot-a", "moved-a"), || {});
             again("transaction", || guest.swap("hot-a", "moved-a"), || {});
