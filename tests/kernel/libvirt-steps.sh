@@ -243,6 +243,27 @@ step "relabel=no: the disk is left alone" one_as_before own.img
 v destroy own >/dev/null 2>&1
 clean
 
+part="emulated guests"
+TYPE=qemu
+step "start" guest_start own 3 "$shared $iso"
+step "start another" guest_start none d "$shared $iso"
+if [ $LSM = selinux ]; then
+    step "the process has a label" starts_with "$(process_label own)" system_u:system_r:svirt_tcg_t:s0:c
+    step "the disk has its pair" [ "$(label own.img)" = "$(process_label own | sed 's/system_r:svirt_tcg_t/object_r:svirt_image_t/')" ]
+else
+    step "the process has a profile" starts_with "$(process_label own)" "libvirt-0b15ad3c-11f4-4b0c-a8e2-000000000003 (enforce)"
+fi
+dmesg -C
+v qemu-monitor-command own --hmp "drive_add 0 if=none,format=raw,file=$images/none.img" | grep -v OK
+step "the other guest's disk stays closed" shows "denied.*none.img\|DENIED.*none.img" dmesg
+step "attach a disk" v attach-disk own $images/extra.img sda --targetbus usb --live
+step "detach it" v detach-disk own sda --live
+step "then it is as before" eventually one_as_before extra.img
+step "destroy" v destroy own
+step "destroy the other" v destroy none
+clean
+TYPE=kvm
+
 if [ $DRIVER = libsvirt ]; then
     part="from libvirt and back"
     stop_daemon TERM
