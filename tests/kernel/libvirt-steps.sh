@@ -28,10 +28,9 @@ eventually() { for _ in $(seq 25); do "$@" >/dev/null && return; sleep 0.2; done
 one_as_before() { facts | grep "^$1 " >/tmp/one; grep "^$1 " /tmp/before | diff - /tmp/one; }
 # What stands there for libsvirt alone may be put another way.
 same_as() { without() { sed 's/trusted.svirt[^ ]* *"[^"]*"//g; s/trusted.svirt[^ ]*="[^"]*" //g'; }; without <"$1" >/tmp/then; facts | without | diff -b /tmp/then -; }
-# Not in time: what its threads wait for.
 ended() {
     [ -e "/proc/$1" ] || return 0
-    for task in /proc/"$1"/task/*; do echo "$(cat "$task/comm" "$task/wchan" "$task/syscall" "$task/stack" | tr '\n' ' ')"; done
+    threads "$1"
     return 1
 }
 guest_start() { guest "$@" && v start "$1"; }
@@ -39,17 +38,28 @@ shows() { local what=$1 text; shift; text=$("$@"); echo "$text" | grep -q "$what
 starts_with() { case "$1" in "$2"*) ;; *) echo "$1 does not start with $2"; return 1 ;; esac; }
 
 daemon() { # libvirt|libsvirt [OPTIONS]
+    local at
+    at=$(cut -d. -f1 /proc/uptime)
     cd /
     if [ "$1" = libsvirt ]; then
-        LD_PRELOAD=libsvirt-libvirt.so LIBSVIRT_OPTIONS="${2-}" libvirtd -d
+        timeout 120 env LD_PRELOAD=libsvirt-libvirt.so LIBSVIRT_OPTIONS="${2-}" libvirtd -d
     else
-        libvirtd -d
+        timeout 120 libvirtd -d
     fi
     for _ in $(seq 300); do
-        [ -S /run/libvirt/libvirt-sock ] && v list >/dev/null && return 0
+        [ -S /run/libvirt/libvirt-sock ] && timeout 100 virsh -q list >/dev/null && return 0
+        [ "$(cut -d. -f1 /proc/uptime)" -lt $((at + 200)) ] || break
         sleep 0.2
     done
+    echo "libvirtd $1 does not answer; its threads:"
+    threads "$(pidof libvirtd)"
     return 1
+}
+# What a process's threads wait for.
+threads() {
+    for task in /proc/"$1"/task/*; do
+        echo "$(cat "$task/comm" "$task/wchan" "$task/syscall" "$task/stack" | tr '\n' ' ')"
+    done
 }
 stop_daemon() { # SIGNAL; the guests stay
     local pid
@@ -267,7 +277,7 @@ TYPE=kvm
 if [ $DRIVER = libsvirt ]; then
     part="from libvirt and back"
     stop_daemon TERM
-    daemon libvirt
+    step "the daemon starts on its own drivers" daemon libvirt
     v start alpha >/dev/null
     v start beta >/dev/null
     kept=$(process_label alpha)
@@ -293,7 +303,7 @@ if [ $DRIVER = libsvirt ]; then
     if [ $LSM = selinux ]; then
         part="8 categories"
         stop_daemon TERM
-        daemon libsvirt mcs.range=s0-s0:c0.c7
+        step "the daemon starts with a range" daemon libsvirt mcs.range=s0-s0:c0.c7
         many() { for n in $(seq 40); do echo "start alpha --paused; destroy alpha;"; done | tr '\n' ' ' | timeout 500 xargs -0 virsh -q 2>&1; }
         step "40 starts" many
         v start alpha --paused >/dev/null
