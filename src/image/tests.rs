@@ -2,8 +2,10 @@
 //! set them, owners otherwise.
 
 mod change;
+mod left;
 mod model;
 mod moving;
+mod threads;
 
 use super::durable::Remembered;
 use super::*;
@@ -289,94 +291,6 @@ fn a_file_that_is_gone_is_no_error_and_its_successor_is_new() {
     assert_untouched(&disk);
 }
 
-/// What another process, or this library before it was killed, left on a file.
-fn leave(path: &Path, holder: Holder, count: &str) {
-    let node = Node::find(path).unwrap();
-    let (original, label) = (Label::Owner(10, 20), Label::Owner(6, 6));
-    durable::remember(&node, "dac", holder, Some(&original), None, &label).unwrap();
-    put_attribute(path, "trusted.libvirt.security.ref_dac", count);
-    node.set_owner(6, 6).unwrap();
-}
-
-#[test]
-fn other_processes_holders_count() {
-    let (_dir, [disk]) = files(["disk"]);
-    let (other, a) = (holder(), holder());
-    leave(&disk, other, "2");
-    let error = give(a, &disk, 7).unwrap_err();
-    assert_eq!(error.errno(), libc::EBUSY);
-    assert!(error.to_string().contains(&other.uuid.to_string()), "{error}");
-    assert_eq!((owner(&disk), count(&disk).as_deref()), ((6, 6), Some("2")));
-    give(a, &disk, 6).unwrap();
-    assert_eq!(count(&disk).as_deref(), Some("3"));
-    restore_all(a, false).unwrap();
-    assert_eq!((owner(&disk), count(&disk).as_deref()), ((6, 6), Some("2")), "two are left elsewhere");
-}
-
-#[test]
-fn a_domain_is_not_counted_twice_after_its_daemon_died() {
-    let (_dir, [disk]) = files(["disk"]);
-    let a = holder();
-    leave(&disk, a, "1");
-    give(a, &disk, 6).unwrap();
-    assert_eq!(count(&disk).as_deref(), Some("1"));
-    restore_all(a, false).unwrap();
-    assert_untouched(&disk);
-}
-
-#[test]
-fn a_label_of_an_earlier_boot_is_never_taken_for_the_original() {
-    let (_dir, [ours, libvirts]) = files(["ours", "libvirts"]);
-    leave(&ours, holder(), "3");
-    let own = attribute(&ours, "trusted.svirt.dac").unwrap();
-    let mut parts: Vec<&str> = own.split(' ').collect();
-    parts[1] = "an-earlier-boot";
-    put_attribute(&ours, "trusted.svirt.dac", &parts.join(" "));
-    for (name, value) in [("dac", "+10:+20"), ("ref_dac", "2"), ("timestamp_dac", "12345")] {
-        put_attribute(&libvirts, &format!("trusted.libvirt.security.{name}"), value);
-    }
-    chown(&libvirts, Some(64055), Some(64055)).unwrap();
-    let a = holder();
-    for path in [&ours, &libvirts] {
-        give(a, path, 7).unwrap();
-        assert_eq!((owner(path), count(path).as_deref()), ((7, 7), Some("1")));
-    }
-    restore_all(a, false).unwrap();
-    assert_untouched(&ours);
-    assert_untouched(&libvirts);
-}
-
-#[test]
-fn a_leftover_from_before_the_label_was_put_on_is_void() {
-    let (_dir, [disk]) = files(["disk"]);
-    leave(&disk, holder(), "1");
-    chown(&disk, Some(10), Some(20)).unwrap();
-    let a = holder();
-    give(a, &disk, 7).unwrap();
-    assert_eq!(count(&disk).as_deref(), Some("1"));
-    restore_all(a, false).unwrap();
-    assert_untouched(&disk);
-}
-
-#[test]
-fn nonsense_in_the_attributes_does_no_harm() {
-    for (count, original, own) in [
-        ("x", "+1:+1", "1 a"),
-        ("-1", "", ""),
-        ("99999999999", "u:x:", "2 a b c d"),
-        ("", "\u{1}", "1 a b c d"),
-    ] {
-        let (_dir, [disk]) = files(["disk"]);
-        put_attribute(&disk, "trusted.libvirt.security.ref_dac", count);
-        put_attribute(&disk, "trusted.libvirt.security.dac", original);
-        put_attribute(&disk, "trusted.svirt.dac", own);
-        let a = holder();
-        give(a, &disk, 7).unwrap();
-        restore_all(a, false).unwrap();
-        assert_untouched(&disk);
-    }
-}
-
 #[test]
 fn users_come_and_go_in_the_access_control_list() {
     let (_dir, [shared]) = files(["shared"]);
@@ -469,69 +383,6 @@ fn a_locked_image_is_waited_for_and_then_named() {
     });
     restore_all(a, false).unwrap();
     assert_untouched(&disk);
-}
-
-#[test]
-fn adopting_takes_only_what_carries_the_label() {
-    let (_dir, [ours, theirs, unknown]) = files(["ours", "theirs", "unknown"]);
-    let a = holder();
-    leave(&ours, a, "1");
-    chown(&unknown, Some(6), Some(6)).unwrap();
-    let steps = [&ours, &theirs, &unknown].map(|path| step(path, Label::Owner(6, 6)));
-    adopt(a, &steps, &all(), |_, _| Some(Label::Owner(0, 0))).unwrap();
-    adopt(a, &steps, &all(), |_, _| Some(Label::Owner(0, 0))).unwrap();
-    restore_all(a, false).unwrap();
-    assert_untouched(&ours);
-    assert_untouched(&theirs);
-    assert_eq!(owner(&unknown), (0, 0), "the default of a model that has one");
-}
-
-#[test]
-fn many_threads_and_one_image() {
-    let (dir, [shared]) = files(["shared"]);
-    std::thread::scope(|scope| {
-        for thread in 0..8 {
-            let (dir, shared) = (dir.path(), &shared);
-            scope.spawn(move || {
-                let own = dir.join(format!("own-{thread}"));
-                fs::write(&own, "").unwrap();
-                chown(&own, Some(10), Some(20)).unwrap();
-                for _ in 0..50 {
-                    let a = holder();
-                    let steps =
-                        vec![step(&own, Label::Owner(thread, 0)), step(shared, Label::Owner(4000, 4000))];
-                    set(a, steps, &all()).unwrap();
-                    assert_eq!(owner(shared), (4000, 4000));
-                    restore_all(a, false).unwrap();
-                    assert_untouched(&own);
-                }
-            });
-        }
-    });
-    assert_untouched(&shared);
-    let left = Remembered::read(&Node::find(&shared).unwrap(), "dac").unwrap();
-    assert_eq!(left, Remembered::default());
-}
-
-#[test]
-fn two_models_and_many_threads_on_one_image() {
-    let (_dir, [shared]) = files(["shared"]);
-    // Whoever waits in a circle gets an error when its patience ends.
-    std::thread::scope(|scope| {
-        for _ in 0..6 {
-            let shared = &shared;
-            scope.spawn(move || {
-                for _ in 0..100 {
-                    let a = holder();
-                    let steps =
-                        vec![step(shared, Label::Context(CONTEXT.into())), step(shared, Label::Owner(7, 7))];
-                    set(a, steps, &all()).unwrap();
-                    restore_all(a, false).unwrap();
-                }
-            });
-        }
-    });
-    assert_untouched(&shared);
 }
 
 #[test]
