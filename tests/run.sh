@@ -56,6 +56,7 @@ suite "power loss" tests/kernel/powerloss.sh "$PWD/stage" 5
 suite "kernel with AppArmor" tests/kernel/apparmor.sh "$PWD/stage" "$crash"
 suite "older kernel with Landlock" tests/kernel/landlock.sh "$PWD/stage" "$(rust_test_binaries --test landlock)"
 make -s libvirt-shim || exit 1
+suite "libvirt 11.3.0's library" tests/libvirt11/run.sh "$PWD/stage" target/libsvirt-libvirt.so
 for lsm in selinux apparmor; do
     suite "libvirtd with $lsm" tests/kernel/libvirt.sh -l $lsm "$PWD/stage" target/libsvirt-libvirt.so
 done
