@@ -272,8 +272,8 @@ impl Image<'_> {
         }
     }
 
-    /// Remembers an image in the ledger and the reservations alone.
-    fn list(&self, standing: &Standing, hold: &mut Hold) -> Result<()> {
+    /// Remembers an image in the ledger and the reservations alone; `EBUSY` when another process was faster.
+    pub fn list(&self, standing: &Standing, hold: &mut Hold) -> Result<()> {
         let origin = match &hold.origin {
             Some(known) if standing.mine => known.clone(),
             _ => Box::new(self.origin(standing, &hold.label)?),
@@ -283,7 +283,14 @@ impl Image<'_> {
             hold.origin = Some(origin);
             self.settings.store.ledgers.append(self.holder, &[Line::Drop(hold), Line::Hold(hold)], true)?;
         }
-        self.settings.store.registry.join(self.shared_key(Class::Listed), self.holder)
+        let (registry, key) = (&self.settings.store.registry, self.shared_key(Class::Listed));
+        registry.join(key, self.holder)?;
+        // Whoever has listed it since we looked was first.
+        if registry.known_membership(key, self.holder).0 > standing.others + 1 {
+            registry.leave(key, self.holder)?;
+            return Err(self.busy(&self.standing(&hold.label)?, None, &hold.label));
+        }
+        Ok(())
     }
 
     /// Writes the attributes for a first holder; `false` when the file system takes none.

@@ -1,6 +1,7 @@
 //! What others have left on an image: another process, another boot, libvirt, somebody's mistake.
 
 use super::*;
+use crate::reservation::Class;
 
 /// What another process, or this library before it was killed, left on a file.
 fn leave(path: &Path, holder: Holder, count: &str) {
@@ -88,6 +89,47 @@ fn nonsense_in_the_attributes_does_no_harm() {
         restore_all(a, false).unwrap();
         assert_untouched(&disk);
     }
+}
+
+#[test]
+fn of_two_processes_that_list_an_image_at_once_the_first_has_it() {
+    use super::super::holds::Hold;
+    use super::super::standing::Image;
+    use std::cell::Cell;
+    let (dir, [path]) = files(["device"]);
+    let (here, there) =
+        (store_in(&dir.path().join("here")), Registry::open(&dir.path().join("here/run")).unwrap());
+    let (node, a, b) = (Node::find(&path).unwrap(), holder(), holder());
+    let settings = Settings { store: &here, ..ledger_only() };
+    let (locked, shared) = (Cell::new(false), path.as_path().into());
+    let key = (node.identity(), "dac");
+    let image = Image {
+        node: &node,
+        path: &shared,
+        key,
+        holder: a,
+        settings: &settings,
+        locked: &locked,
+        original: None,
+    };
+    let label = Label::Owner(4000, 4000);
+    let looked = image.standing(&label).unwrap();
+    // Between looking and listing.
+    there.join(image.shared_key(Class::Listed), b).unwrap();
+    let mut hold = Hold {
+        path: image.path.clone(),
+        model: "dac",
+        label,
+        was: None,
+        identity: Some(node.identity()),
+        origin: None,
+        earlier: false,
+        uses: 1,
+    };
+    let error = image.list(&looked, &mut hold).unwrap_err();
+    assert_eq!((error.errno(), error.path()), (libc::EBUSY, Some(&*path)));
+    assert!(error.to_string().contains(&b.uuid.to_string()), "{error}");
+    assert_eq!(here.registry.members(image.shared_key(Class::Listed)).unwrap(), [b]);
 }
 
 #[test]
