@@ -33,7 +33,10 @@ ended() {
     threads "$1"
     return 1
 }
-guest_start() { guest "$@" && v start "$1"; }
+# An emulated processor that runs a guest on KVM stands still sooner or later, in an endless row of interrupts: such
+# guests are started and stay paused. Those that are emulated run.
+start() { if [ $TYPE = kvm ]; then v start "$1" --paused; else v start "$1"; fi; }
+guest_start() { guest "$@" && start "$1"; }
 shows() { local what=$1 text; shift; text=$("$@"); echo "$text" | grep -q "$what" || { echo "$text"; return 1; }; }
 starts_with() { case "$1" in "$2"*) ;; *) echo "$1 does not start with $2"; return 1 ;; esac; }
 
@@ -154,8 +157,8 @@ if [ $DRIVER = libsvirt ]; then
 fi
 step "define" guest alpha a "$shared $iso"
 step "define another" guest beta b "$shared $iso"
-step "start" v start alpha
-step "start another, with the same shared disk and CD" v start beta
+step "start" start alpha
+step "start another, with the same shared disk and CD" start beta
 if [ $LSM = selinux ]; then
     step "dominfo shows the label" shows "Security label: *system_u:system_r:svirt_t:s0:c.* (enforcing)" v dominfo alpha
     step "the process has it" starts_with "$(process_label alpha)" system_u:system_r:svirt_t:s0:c
@@ -195,16 +198,13 @@ step "saved: the disk is as before" one_as_before alpha.img
 step restore v restore /var/lib/libvirt/qemu/save/alpha.saved
 step "managed save" v managedsave alpha
 step "saved: the disk is as before" one_as_before alpha.img
-step "start from it" v start alpha
-step reset v reset alpha
-step reboot v reboot alpha
-step "it runs" shows running v domstate alpha
+step "start from it" start alpha
 
 part="killed daemon"
 kept=$(process_label alpha)
 stop_daemon KILL
 step "the daemon starts again" daemon $DRIVER
-step "the guests run" shows running v domstate alpha
+step "the guests are there" shows paused v domstate alpha
 step "with their label" [ "$(process_label alpha)" = "$kept" ]
 step "dominfo shows it" shows "Security label: *$(echo "$kept" | sed 's/ (enforce.*//')" v dominfo alpha
 step "attach a disk" v attach-disk alpha $images/extra.img sda --targetbus usb --live
@@ -215,7 +215,7 @@ step "destroy" v destroy alpha
 clean
 
 part="failed start"
-v start beta >/dev/null
+start beta >/dev/null
 facts >/tmp/running
 step "a missing disk is refused" fails guest_start none d "<disk type='file' device='disk'><source file='$images/missing.img'/><target dev='vdb' bus='virtio'/></disk>"
 step "the other guest's images are as they were" same_as /tmp/running
@@ -243,43 +243,49 @@ if [ $LSM = selinux ]; then
     v destroy own >/dev/null
     # Whether the policy lets an unconfined guest start is its own affair; its disk must stay as it is.
     guest none d "" "$none" >/dev/null
-    v start none >/dev/null
+    start none >/dev/null
     step "none: the disk is left alone" [ "$(label none.img)" = "$(sed -n 's/^none.img.*selinux="\([^"]*\)".*/\1/p' /tmp/before)" ]
     v destroy none >/dev/null 2>&1
 fi
 guest own 3 "" "" "$left" >/dev/null
-v start own >/dev/null
+start own >/dev/null
 step "relabel=no: the disk is left alone" one_as_before own.img
 v destroy own >/dev/null 2>&1
 clean
 
 part="emulated guests"
 TYPE=qemu
+# Translated code is written and executed, which Debian's policy leaves to the administrator.
+[ $LSM = selinux ] && setsebool virt_use_execmem on
 step "start" guest_start own 3 "$shared $iso"
 step "start another" guest_start none d "$shared $iso"
 if [ $LSM = selinux ]; then
-    step "the process has a label" starts_with "$(process_label own)" system_u:system_r:svirt_tcg_t:s0:c
-    step "the disk has its pair" [ "$(label own.img)" = "$(process_label own | sed 's/system_r:svirt_tcg_t/object_r:svirt_image_t/')" ]
+    step "the process has a label" starts_with "$(process_label own)" system_u:system_r:svirt_t:s0:c
+    step "the disk has its pair" [ "$(label own.img)" = "$(process_label own | sed 's/system_r:svirt_t/object_r:svirt_image_t/')" ]
 else
     step "the process has a profile" starts_with "$(process_label own)" "libvirt-0b15ad3c-11f4-4b0c-a8e2-000000000003 (enforce)"
 fi
 dmesg -C
 v qemu-monitor-command own --hmp "drive_add 0 if=none,format=raw,file=$images/none.img" | grep -v OK
 step "the other guest's disk stays closed" shows "denied.*none.img\|DENIED.*none.img" dmesg
+step reset v reset own
+step reboot v reboot own
+step "it runs" shows running v domstate own
 step "attach a disk" v attach-disk own $images/extra.img sda --targetbus usb --live
 step "detach it" v detach-disk own sda --live
 step "then it is as before" eventually one_as_before extra.img
 step "destroy" v destroy own
 step "destroy the other" v destroy none
 clean
+[ $LSM = selinux ] && setsebool virt_use_execmem off
 TYPE=kvm
 
 if [ $DRIVER = libsvirt ]; then
     part="from libvirt and back"
     stop_daemon TERM
     step "the daemon starts on its own drivers" daemon libvirt
-    v start alpha >/dev/null
-    v start beta >/dev/null
+    start alpha >/dev/null
+    start beta >/dev/null
     kept=$(process_label alpha)
     stop_daemon TERM
     step "libsvirt takes over" daemon libsvirt
@@ -289,8 +295,8 @@ if [ $DRIVER = libsvirt ]; then
     step "destroy the other" v destroy beta
     step "everything is as before" as_before
     rewind
-    v start alpha >/dev/null
-    v start beta >/dev/null
+    start alpha >/dev/null
+    start beta >/dev/null
     stop_daemon TERM
     step "libvirt takes over again" daemon libvirt
     step "dominfo shows the label" shows "Security label: .*(enforcing)" v dominfo alpha
