@@ -1,6 +1,6 @@
 //! What labelling images costs: one and many, with one driver and two, shared, and from several threads.
 
-use crate::floor::Floor;
+use crate::floor::{Floor, Label};
 use crate::libvirt::Libvirt;
 use crate::measure::{Rounds, Thing, heap, median, time, turns};
 use crate::ours::Ours;
@@ -67,7 +67,7 @@ pub fn labelling() {
     for disks in [1, 10, 100, 1000] {
         let paths = images(&place.files, &disks.to_string(), disks);
         let pair = pair(&ours, &libvirt, "selinux", &paths);
-        let rounds = pair.turns(Some(&Floor::new(&paths)));
+        let rounds = pair.turns(Some(&Floor::new(&paths, Label::Context)));
         let each = MICRO / disks as f64;
         for (thing, name) in ["libsvirt", "libvirt", "bare calls"].into_iter().enumerate() {
             point("labelling", name, disks as f64, rounds.median(thing) * each);
@@ -109,7 +109,7 @@ pub fn disk() {
         for disks in [1, 1000] {
             let paths = images(files, &disks.to_string(), disks);
             let pair = pair(&ours, &libvirt, "selinux", &paths);
-            let rounds = pair.turns(Some(&Floor::new(&paths)));
+            let rounds = pair.turns(Some(&Floor::new(&paths, Label::Context)));
             let name = format!("set + restore, {}, {what}", many(disks, "disk"));
             Row::timed(name, "µs per disk", MICRO / disks as f64, &rounds, &[]).say();
             pair.end();

@@ -27,21 +27,14 @@ pub fn adopt(
         for step in steps {
             let Some(node) = find(step)? else { continue };
             let path: Arc<Path> = step.path.as_path().into();
-            let (key, locked) = ((node.identity(), step.model), Cell::new(false));
-            let image =
-                Image { node: &node, path: &path, key, holder, settings, locked: &locked, original: None };
+            let (identity, locked) = (node.identity(), Cell::new(false));
+            let image = Image::new(&node, &path, step.model, holder, settings, &locked);
             let known = guest.holds.get(&path, step.model).cloned();
             let mut hold = known.clone().unwrap_or_else(|| Hold {
-                path: path.clone(),
-                model: step.model,
-                label: step.label.clone(),
-                was: None,
-                identity: Some(key.0),
-                origin: None,
-                earlier: false,
-                uses: 1,
+                identity: Some(identity),
+                ..Hold::new(path.clone(), step.model, step.label.clone())
             });
-            let adopted = Table::get().with_image(key.0, |models| {
+            let adopted = Table::get().with_image(identity, |models| {
                 image.lock()?;
                 let standing = image.standing(&step.label)?;
                 // A line first, so that reconcile finds what the attributes alone would tell.

@@ -83,9 +83,8 @@ fn label(
         let (identity, locked) = (node.identity(), Cell::new(false));
         Table::get().with_image(identity, |models| {
             of_one_path.iter().zip(plans).try_for_each(|(step, plan)| {
-                let key = (identity, plan.model);
-                let (path, original) = (&plan.path, step.original.as_ref());
-                let image = Image { node: &node, path, key, holder, settings, locked: &locked, original };
+                let image = Image::new(&node, &plan.path, plan.model, holder, settings, &locked);
+                let image = Image { original: step.original.as_ref(), ..image };
                 let mut hold = Hold { identity: Some(identity), ..plan.clone() };
                 let mut began = Began::default();
                 let has = |hold: &Hold| own_label(guest, done, hold);

@@ -33,9 +33,7 @@ pub fn change(holder: Holder, step: &Step, settings: &Settings<'_>) -> Result<Op
         if !hold.is_on(identity) {
             return Ok(None);
         }
-        let key = (identity, step.model);
-        let image =
-            Image { node: &node, path: &path, key, holder, settings, locked: &locked, original: None };
+        let image = Image::new(&node, &path, step.model, holder, settings, &locked);
         Table::get().with_image(identity, |models| {
             image.lock()?;
             let standing = image.standing(to)?;

@@ -63,9 +63,10 @@ fn nameless(
     let mut done = Vec::with_capacity(labels.len());
     let labelled = label(node, labels, settings, &mut done);
     if labelled.is_err() {
-        done.drain(..).rev().for_each(|one| drop(one.give_back()));
+        done.iter().rev().for_each(|one| drop(one.give_back()));
+    } else if !done.is_empty() {
+        NAMELESS.get().lock().entry(holder).or_default().append(&mut done);
     }
-    NAMELESS.get().lock().entry(holder).or_default().append(&mut done);
     labelled
 }
 

@@ -39,6 +39,11 @@ pub struct Hold {
 }
 
 impl Hold {
+    /// One use of an image of which nothing else is known yet.
+    pub fn new(path: Arc<Path>, model: &'static str, label: Label) -> Self {
+        Self { path, model, label, was: None, identity: None, origin: None, earlier: false, uses: 1 }
+    }
+
     /// Whether a label that the image has now was put on for this hold.
     pub fn has_put(&self, label: Option<&Label>) -> bool {
         label.is_some_and(|label| *label == self.label || Some(label) == self.was.as_ref())

@@ -112,8 +112,7 @@ pub fn exchange(
 ) -> Result<Option<Exchange>> {
     let node = find(&new.path)?;
     let (identity, locked) = (node.identity(), Cell::new(false));
-    let (path, key) = (&new.path, (identity, new.model));
-    let image = Image { node: &node, path, key, holder, settings, locked: &locked, original: None };
+    let image = Image::new(&node, &new.path, new.model, holder, settings, &locked);
     Table::get().with_image(identity, |models| {
         image.lock()?;
         let standing = image.standing(&new.label)?;

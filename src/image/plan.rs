@@ -8,79 +8,58 @@ use super::table::Guest;
 use super::{Settings, Step};
 use crate::error::Result;
 use crate::reservation::Holder;
-use crate::sys::node::Node;
+use once_cell::unsync::OnceCell;
 use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;
 
-/// What the ledger will say about the steps. The images themselves are looked at only when they cannot
-/// remember.
+/// What the ledger will say about the steps, which are sorted by path. The images themselves are looked at only
+/// when they cannot remember.
 pub fn plan(holder: Holder, steps: &[Step], guest: &Guest, settings: &Settings<'_>) -> Result<Vec<Hold>> {
-    let mut plans = Vec::with_capacity(steps.len());
-    let mut found: Option<(Arc<Path>, Option<Node>)> = None;
-    for step in steps {
-        let path = match &found {
-            Some((path, _)) if **path == *step.path => path.clone(),
-            _ => step.path.as_path().into(),
-        };
-        let mut hold = Hold {
-            path: path.clone(),
-            model: step.model,
-            label: step.label.clone(),
-            was: None,
-            identity: None,
-            origin: None,
-            earlier: false,
-            uses: 1,
-        };
-        let neighbours = plans.iter().rev().take_while(|plan: &&Hold| plan.path == path);
-        if let Some(other) = neighbours.into_iter().find(|o| o.model == step.model && o.label != step.label) {
-            return Err(errors::twice(&path, &other.label, &step.label));
-        }
-        if let Some(known) = guest.holds.get(&path, step.model)
-            && (known.origin.is_some() || known.label != step.label)
-            && let Some(node) = find(step)?
-            && known.identity.is_none_or(|identity| identity == node.identity())
-        {
-            // Another label is refused before a line of the ledger says that the domain has it.
-            if known.label != step.label {
-                let (key, locked) = ((node.identity(), step.model), Cell::new(false));
-                let image = Image {
-                    node: &node,
-                    path: &path,
-                    key,
-                    holder,
-                    settings,
-                    locked: &locked,
-                    original: None,
-                };
-                let standing = image.standing(&step.label)?;
-                if standing.mine {
-                    return Err(image.busy(&standing, Some(&known.label), &step.label));
-                }
+    let mut plans: Vec<Hold> = Vec::with_capacity(steps.len());
+    for of_one_path in steps.chunk_by(|a, b| a.path == b.path) {
+        let path: Arc<Path> = of_one_path[0].path.as_path().into();
+        let (node, begin) = (OnceCell::new(), plans.len());
+        for step in of_one_path {
+            let mut plan = Hold::new(path.clone(), step.model, step.label.clone());
+            let other = plans[begin..].iter().find(|o| o.model == step.model && o.label != step.label);
+            if let Some(other) = other {
+                return Err(errors::twice(&path, &other.label, &step.label));
             }
-            // One use more: what is known of the image already is not to be lost with the line before.
-            (hold.identity, hold.origin) = (known.identity, known.origin.clone());
-        }
-        if !settings.durable {
-            if found.as_ref().is_none_or(|(other, _)| *other != path) {
-                found = Some((path.clone(), find(step)?));
+            let known = guest.holds.get(&path, step.model);
+            let known = known.filter(|known| known.origin.is_some() || known.label != step.label);
+            if (known.is_some() || !settings.durable)
+                && let Some(node) = node.get_or_try_init(|| find(step))?
+            {
+                let locked = Cell::new(false);
+                let image = Image::new(node, &path, step.model, holder, settings, &locked);
+                let image = Image { original: step.original.as_ref(), ..image };
+                look(&image, step, known, &mut plan)?;
             }
-            let Some((_, Some(node))) = &found else {
-                plans.push(hold);
-                continue;
-            };
-            let key = (node.identity(), step.model);
-            let locked = Cell::new(false);
-            let original = step.original.as_ref();
-            let image = Image { node, path: &path, key, holder, settings, locked: &locked, original };
-            let standing = image.standing(&step.label)?;
-            hold.identity = Some(key.0);
-            hold.origin = Some(Box::new(image.origin(&standing, &step.label)?));
-        } else if found.as_ref().is_none_or(|(other, _)| *other != path) {
-            found = Some((path, None));
+            plans.push(plan);
         }
-        plans.push(hold);
     }
     Ok(plans)
+}
+
+/// What a look at the image adds; `known`: how the domain holds it already by this name.
+fn look(image: &Image<'_>, step: &Step, known: Option<&Hold>, plan: &mut Hold) -> Result<()> {
+    let identity = image.key.0;
+    if let Some(known) = known.filter(|known| known.identity.is_none_or(|its| its == identity)) {
+        // Another label is refused before a line of the ledger says that the domain has it.
+        if known.label != step.label {
+            let standing = image.standing(&step.label)?;
+            if standing.mine {
+                return Err(image.busy(&standing, Some(&known.label), &step.label));
+            }
+        }
+        // One use more: what is known of the image already is not to be lost with the line before.
+        (plan.identity, plan.origin) = (known.identity, known.origin.clone());
+    }
+    if !image.settings.durable {
+        let standing = image.standing(&step.label)?;
+        plan.identity = Some(identity);
+        plan.origin = Some(Box::new(image.origin(&standing, &step.label)?));
+    }
+    Ok(())
 }

@@ -50,11 +50,7 @@ pub fn restore(holder: Holder, path: &Path, settings: &Settings<'_>) -> Result<(
             all.map(|other| other.uses).sum::<u32>().max(hold.uses)
         };
         let (mut gone, last): (Vec<Hold>, Vec<Hold>) = picked.into_iter().partition(|hold| uses(hold) > 1);
-        let mut first = Ok(());
-        let_all_go(holder, last, settings, false, |hold, result| match result {
-            Ok(()) => gone.push(hold),
-            Err(error) => first = std::mem::replace(&mut first, Ok(())).and(Err(error)),
-        });
+        let first = let_all_go(holder, last, settings, false, |hold| gone.push(hold.clone()));
         for hold in &gone {
             guest.holds.drop_use(&hold.path, hold.model);
         }
@@ -81,12 +77,8 @@ fn is_gone(error: &io::Error) -> bool {
 
 /// As [`restore_all`], for a domain that is locked.
 pub fn all(holder: Holder, guest: &mut Guest, settings: &Settings<'_>, migrated: bool) -> Result<()> {
-    let mut first = Ok(());
     let holds: Vec<Hold> = guest.holds.all().cloned().collect();
-    let_all_go(holder, holds, settings, migrated, |hold, result| match result {
-        Ok(()) => guest.holds.remove(&hold),
-        Err(error) => first = std::mem::replace(&mut first, Ok(())).and(Err(error)),
-    });
+    let mut first = let_all_go(holder, holds, settings, migrated, |hold| guest.holds.remove(hold));
     // What could not be given back stays in the ledger with everything else; who is no holder any more
     // is not one by the ledger alone.
     if guest.holds.is_empty() && guest.lines.take().is_some() {
@@ -112,63 +104,66 @@ pub fn write_off(holder: Holder, guest: &mut Guest, settings: &Settings<'_>, gon
     ledgers.append(holder, &lines, false)
 }
 
-/// Ends a domain's holds, those on one image together; goes on after an error, and tells how each ended.
+/// Ends a domain's holds, those on one image together, and calls `gone` for each that has ended; goes on after an
+/// error and gives the first.
 fn let_all_go(
     holder: Holder,
     mut holds: Vec<Hold>,
     settings: &Settings<'_>,
     migrated: bool,
-    mut ended: impl FnMut(Hold, Result<()>),
-) {
-    holds.sort_unstable_by(|a, b| (&a.path, a.identity).cmp(&(&b.path, b.identity)));
-    let mut results = Vec::with_capacity(holds.len());
-    for same in holds.chunk_by(|a, b| (&a.path, a.identity) == (&b.path, b.identity)) {
-        let_go_of(holder, same, settings, migrated, &mut results);
-    }
-    for (hold, result) in holds.into_iter().zip(results) {
-        if let Err(error) = &result {
+    mut gone: impl FnMut(&Hold),
+) -> Result<()> {
+    let mut first = Ok(());
+    let mut ended = |hold: &Hold, result: Result<()>| match result {
+        Ok(()) => gone(hold),
+        Err(error) => {
             warning!("{error}");
+            if first.is_ok() {
+                first = Err(error);
+            }
         }
-        ended(hold, result);
+    };
+    holds.sort_unstable_by(|a, b| (&a.path, a.identity).cmp(&(&b.path, b.identity)));
+    for same in holds.chunk_by(|a, b| (&a.path, a.identity) == (&b.path, b.identity)) {
+        let_go_of(holder, same, settings, migrated, &mut ended);
     }
+    first
 }
 
 /// Ends a domain's hold; the last one gives the image back. Who is no holder changes nothing.
 pub fn let_go(holder: Holder, hold: &Hold, settings: &Settings<'_>, migrated: bool) -> Result<()> {
-    let mut results = Vec::with_capacity(1);
-    let_go_of(holder, std::slice::from_ref(hold), settings, migrated, &mut results);
-    results.into_iter().collect()
+    let mut result = Ok(());
+    let_go_of(holder, std::slice::from_ref(hold), settings, migrated, &mut |_, ended| result = ended);
+    result
 }
 
-/// Ends the holds that different models have on one image by one name.
+/// Ends the holds that different models have on one image by one name, and tells how each ended.
 fn let_go_of(
     holder: Holder,
     holds: &[Hold],
     settings: &Settings<'_>,
     migrated: bool,
-    results: &mut Vec<Result<()>>,
+    ended: &mut impl FnMut(&Hold, Result<()>),
 ) {
     let mut rest = holds.iter();
     while let Some(hold) = rest.next() {
         let (node, path) = match find_again(hold) {
             Ok(Some(found)) => found,
             Ok(None) => {
-                results.push(lost(holder, hold, settings));
+                ended(hold, lost(holder, hold, settings));
                 continue;
             }
             Err(error) => {
-                results.push(Err(error));
+                ended(hold, Err(error));
                 continue;
             }
         };
-        let (path, identity, locked) = (&path, node.identity(), Cell::new(false));
-        Table::get().with_image(identity, |models| {
+        let locked = Cell::new(false);
+        Table::get().with_image(node.identity(), |models| {
             for hold in std::iter::once(hold).chain(rest.by_ref()) {
-                let key = (identity, hold.model);
-                let image =
-                    Image { node: &node, path, key, holder, settings, locked: &locked, original: None };
-                let ended = image.lock().and_then(|()| unhold(&image, hold, migrated));
-                results.push(ended.map(|()| models.drop_holder(hold.model, holder)));
+                let image = Image::new(&node, &path, hold.model, holder, settings, &locked);
+                let result = image.lock().and_then(|()| unhold(&image, hold, migrated));
+                ended(hold, result.map(|()| models.drop_holder(hold.model, holder)));
             }
         });
     }

@@ -49,6 +49,20 @@ pub struct Standing {
     pub others: u32,
 }
 
+impl<'a> Image<'a> {
+    /// An image that a domain holds, or wants to hold, in the eyes of one model.
+    pub fn new(
+        node: &'a Node,
+        path: &'a Arc<Path>,
+        model: &'static str,
+        holder: Holder,
+        settings: &'a Settings<'a>,
+        locked: &'a Cell<bool>,
+    ) -> Self {
+        Self { node, path, key: (node.identity(), model), holder, settings, locked, original: None }
+    }
+}
+
 impl Image<'_> {
     pub fn model(&self) -> &'static str {
         self.key.1

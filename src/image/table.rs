@@ -82,7 +82,10 @@ pub enum Holders {
 impl Holders {
     /// Whether a domain is among them.
     pub fn contains(&self, holder: Holder) -> bool {
-        self.all().any(|other| other == holder)
+        match self {
+            Self::One(other) => *other == holder,
+            Self::Many(all) => all.contains(&holder),
+        }
     }
 
     /// All of them.

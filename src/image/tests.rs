@@ -366,26 +366,6 @@ fn a_refusal_that_the_model_lives_with_is_not_remembered() {
 }
 
 #[test]
-fn a_locked_image_is_waited_for_and_then_named() {
-    let (_dir, [disk]) = files(["disk"]);
-    let other = Node::find(&disk).unwrap();
-    assert!(other.lock_metadata().unwrap());
-    let error = give(holder(), &disk, 3).unwrap_err();
-    assert_eq!((error.errno(), error.path()), (libc::ETIMEDOUT, Some(&*disk)));
-    assert_untouched(&disk);
-    let a = holder();
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            std::thread::sleep(std::time::Duration::from_millis(200));
-            drop(other);
-        });
-        give(a, &disk, 3).unwrap();
-    });
-    restore_all(a, false).unwrap();
-    assert_untouched(&disk);
-}
-
-#[test]
 fn labels_survive_being_written_down() {
     let all = [
         Label::Context(CONTEXT.into()),

@@ -33,12 +33,16 @@ impl Alone {
             return false;
         }
         let number = self.by_key.len() as u32;
-        if self.pieces.last().is_none_or(|piece| piece.len() == PIECE) {
-            self.pieces.push(Vec::with_capacity(PIECE));
-        }
         let entry = Entry { key, holder, turn: self.turn };
         self.turn += 1;
-        self.pieces.iter_mut().last().into_iter().for_each(|piece| piece.push(entry));
+        match self.pieces.last_mut().filter(|piece| piece.len() < PIECE) {
+            Some(piece) => piece.push(entry),
+            None => {
+                let mut piece = Vec::with_capacity(PIECE);
+                piece.push(entry);
+                self.pieces.push(piece);
+            }
+        }
         let (pieces, seed) = (&self.pieces, &self.seed);
         self.by_key.insert_unique(seed.hash_one(key), number, |n| seed.hash_one(at(pieces, *n).key));
         self.by_holder.insert_unique(seed.hash_one(holder), number, |n| seed.hash_one(at(pieces, *n).holder));

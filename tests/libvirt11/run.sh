@@ -14,7 +14,6 @@ trap 'rm -rf "$work"' EXIT
 exec 9>"$cache/lock"
 flock 9
 if [ ! -e "$cache/libvirt11.tar" ]; then
-    command -v mmdebstrap >/dev/null || apt-get install -y -qq --no-install-recommends mmdebstrap >&2
     sed 's/bookworm/trixie/g' /etc/apt/sources.list.d/debian.sources >"$work/trixie.sources"
     mmdebstrap --quiet --mode=root --variant=extract --include=base-files,libvirt0,coreutils \
         --aptopt='APT::Install-Recommends "false"' --dpkgopt='path-exclude=/usr/share/*' \

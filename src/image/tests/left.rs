@@ -102,30 +102,12 @@ fn of_two_processes_that_list_an_image_at_once_the_first_has_it() {
     let (node, a, b) = (Node::find(&path).unwrap(), holder(), holder());
     let settings = Settings { store: &here, ..ledger_only() };
     let (locked, shared) = (Cell::new(false), path.as_path().into());
-    let key = (node.identity(), "dac");
-    let image = Image {
-        node: &node,
-        path: &shared,
-        key,
-        holder: a,
-        settings: &settings,
-        locked: &locked,
-        original: None,
-    };
+    let image = Image::new(&node, &shared, "dac", a, &settings, &locked);
     let label = Label::Owner(4000, 4000);
     let looked = image.standing(&label).unwrap();
     // Between looking and listing.
     there.join(image.shared_key(Class::Listed), b).unwrap();
-    let mut hold = Hold {
-        path: image.path.clone(),
-        model: "dac",
-        label,
-        was: None,
-        identity: Some(node.identity()),
-        origin: None,
-        earlier: false,
-        uses: 1,
-    };
+    let mut hold = Hold { identity: Some(node.identity()), ..Hold::new(shared.clone(), "dac", label) };
     let error = image.list(&looked, &mut hold).unwrap_err();
     assert_eq!((error.errno(), error.path()), (libc::EBUSY, Some(&*path)));
     assert!(error.to_string().contains(&b.uuid.to_string()), "{error}");

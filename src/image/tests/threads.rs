@@ -1,4 +1,4 @@
-//! Many threads and one image.
+//! Who waits for whom: many threads, other processes, and one image.
 
 use super::*;
 
@@ -48,4 +48,24 @@ fn two_models_and_many_threads_on_one_image() {
         }
     });
     assert_untouched(&shared);
+}
+
+#[test]
+fn a_locked_image_is_waited_for_and_then_named() {
+    let (_dir, [disk]) = files(["disk"]);
+    let other = Node::find(&disk).unwrap();
+    assert!(other.lock_metadata().unwrap());
+    let error = give(holder(), &disk, 3).unwrap_err();
+    assert_eq!((error.errno(), error.path()), (libc::ETIMEDOUT, Some(&*disk)));
+    assert_untouched(&disk);
+    let a = holder();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(std::time::Duration::from_millis(200));
+            drop(other);
+        });
+        give(a, &disk, 3).unwrap();
+    });
+    restore_all(a, false).unwrap();
+    assert_untouched(&disk);
 }
