@@ -28,6 +28,7 @@ eventually() { for _ in $(seq 25); do "$@" >/dev/null && return; sleep 0.2; done
 one_as_before() { facts | grep "^$1 " >/tmp/one; grep "^$1 " /tmp/before | diff - /tmp/one; }
 # What stands there for libsvirt alone may be put another way.
 same_as() { without() { sed 's/trusted.svirt[^ ]* *"[^"]*"//g; s/trusted.svirt[^ ]*="[^"]*" //g'; }; without <"$1" >/tmp/then; facts | without | diff -b /tmp/then -; }
+# A process is gone; when it is not, what its threads wait for.
 ended() {
     [ -e "/proc/$1" ] || return 0
     threads "$1"
@@ -58,7 +59,6 @@ daemon() { # libvirt|libsvirt [OPTIONS]
     threads "$(pidof libvirtd)"
     return 1
 }
-# What a process's threads wait for.
 threads() {
     for task in /proc/"$1"/task/*; do
         echo "$(cat "$task/comm" "$task/wchan" "$task/syscall" "$task/stack" | tr '\n' ' ')"
@@ -274,21 +274,30 @@ step "it runs" shows running v domstate own
 step "attach a disk" v attach-disk own $images/extra.img sda --targetbus usb --live
 step "detach it" v detach-disk own sda --live
 step "then it is as before" eventually one_as_before extra.img
+step save v save own /var/lib/libvirt/qemu/save/own.saved
+step "saved: the disk is as before" one_as_before own.img
+step restore v restore /var/lib/libvirt/qemu/save/own.saved
+kept=$(process_label own)
+stop_daemon KILL
+step "the daemon starts again" daemon $DRIVER
+step "the guest runs" shows running v domstate own
+step "with its label" [ "$(process_label own)" = "$kept" ]
 step "destroy" v destroy own
 step "destroy the other" v destroy none
 clean
-[ $LSM = selinux ] && setsebool virt_use_execmem off
-TYPE=kvm
 
 if [ $DRIVER = libsvirt ]; then
     part="from libvirt and back"
     stop_daemon TERM
     step "the daemon starts on its own drivers" daemon libvirt
+    guest alpha a "$shared $iso" >/dev/null
+    guest beta b "$shared $iso" >/dev/null
     start alpha >/dev/null
     start beta >/dev/null
     kept=$(process_label alpha)
     stop_daemon TERM
     step "libsvirt takes over" daemon libsvirt
+    step "the guest runs" shows running v domstate alpha
     step "dominfo shows the label" shows "Security label: *$(echo "$kept" | sed 's/ (enforce.*//')" v dominfo alpha
     step "attach a disk" v attach-disk alpha $images/extra.img sda --targetbus usb --live
     step "destroy" v destroy alpha
@@ -299,6 +308,7 @@ if [ $DRIVER = libsvirt ]; then
     start beta >/dev/null
     stop_daemon TERM
     step "libvirt takes over again" daemon libvirt
+    step "the guest runs" shows running v domstate alpha
     step "dominfo shows the label" shows "Security label: .*(enforcing)" v dominfo alpha
     step "destroy" v destroy alpha
     step "destroy the other" v destroy beta
@@ -308,6 +318,8 @@ if [ $DRIVER = libsvirt ]; then
 
     if [ $LSM = selinux ]; then
         part="8 categories"
+        TYPE=kvm
+        guest alpha a "$shared $iso" >/dev/null
         stop_daemon TERM
         step "the daemon starts with a range" daemon libsvirt mcs.range=s0-s0:c0.c7
         many() { for n in $(seq 40); do echo "start alpha --paused; destroy alpha;"; done | tr '\n' ' ' | timeout 500 xargs -0 virsh -q 2>&1; }
